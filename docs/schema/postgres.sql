@@ -54,6 +54,14 @@ CREATE TABLE alarm (
     CONSTRAINT alarm_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE arrival_mark (
+    stream_id bigint NOT NULL,
+    "position" bigint NOT NULL,
+    last_hash bytea,
+    CONSTRAINT arrival_mark_pkey PRIMARY KEY (stream_id),
+    CONSTRAINT arrival_mark_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES stream(id)
+);
+
 CREATE TABLE conversation (
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY,
     account_id bigint NOT NULL,

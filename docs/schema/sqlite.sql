@@ -49,6 +49,12 @@ CREATE TABLE alarm (
     PRIMARY KEY (account, stream, kind, since_ms)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE arrival_mark (
+    stream_id INTEGER PRIMARY KEY REFERENCES stream (id),
+    position  INTEGER NOT NULL,
+    last_hash BLOB
+) STRICT;
+
 CREATE TABLE conversation (
     id         INTEGER PRIMARY KEY,
     account_id INTEGER NOT NULL REFERENCES account (id),

@@ -18,12 +18,14 @@ pub(super) fn print_sync_summary(
     mut streams: Vec<StreamStatus>,
     now: Second,
 ) {
-    print_line(build_table(REPORT_HEADINGS, reports.iter().map(report_row)));
-    streams.retain(|stream| {
-        reports
-            .iter()
-            .any(|report| report.account == stream.account)
+    let suspect = by_account(&streams, |stream| {
+        Some(&stream.suspect_rows).filter(|rows| **rows > 0)
     });
+    let rows = reports
+        .iter()
+        .map(|report| report_row(report, suspect.contains_key(&*report.account)));
+    print_line(build_table(REPORT_HEADINGS, rows));
+    let suspect: u64 = streams.iter().map(|stream| stream.suspect_rows).sum();
     print_line("");
     if streams.len() > MAX_LISTED_STREAMS {
         let (all, healthy) = (streams.len(), count_healthy(&streams));
@@ -34,6 +36,13 @@ pub(super) fn print_sync_summary(
         streams.truncate(MAX_LISTED_STREAMS);
     }
     print_streams(&streams, now);
+    if suspect > 0 {
+        let suspect = thousands(suspect);
+        print_with_hint(
+            format_args!("\n{suspect} windows are in doubt: they may be incomplete."),
+            "the view `coverage` tells why; `backscroll run` refetches them, ever less often",
+        );
+    }
     if !bounds.is_unbounded() {
         print_line(
             "\nOnly a part of the history was asked for; `backscroll sync` archives the rest.",
@@ -54,19 +63,22 @@ pub(super) fn print_sync_summary(
 /// end in time.
 pub(super) fn print_interrupted(reports: &[PassReport]) {
     if !reports.is_empty() {
-        print_line(build_table(REPORT_HEADINGS, reports.iter().map(report_row)));
+        let rows = reports.iter().map(|report| report_row(report, false));
+        print_line(build_table(REPORT_HEADINGS, rows));
         print_line("");
     }
     print_line("interrupted: what was committed is archived; the next sync continues from there");
 }
 
-fn report_row(report: &PassReport) -> [String; 5] {
+fn report_row(report: &PassReport, is_in_doubt: bool) -> [String; 5] {
     let tally = &report.tally;
     let [new, changed, requests] = [tally.new, tally.changed, tally.requests].map(thousands);
-    let state = if report.is_complete() {
-        "complete"
-    } else {
+    let state = if !report.is_complete() {
         "NOT COMPLETE"
+    } else if is_in_doubt {
+        "IN DOUBT"
+    } else {
+        "complete"
     };
     [
         report.account.clone(),
@@ -208,6 +220,9 @@ fn state_label(stream: &StreamStatus) -> String {
         "paused".to_owned()
     } else if stream.error.is_some() || stream.account_error.is_some() {
         "failing".to_owned()
+    } else if stream.suspect_rows > 0 && stream.quarantined > 0 {
+        let (suspect, quarantined) = (stream.suspect_rows, stream.quarantined);
+        format!("{suspect} suspect, {quarantined} in quarantine")
     } else if stream.suspect_rows > 0 {
         format!("{} suspect", stream.suspect_rows)
     } else if stream.quarantined > 0 {

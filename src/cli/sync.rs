@@ -91,10 +91,13 @@ pub(super) async fn run(
         // Committed data is on disk already, and the database closes with the process.
         return Ok(ExitOutcome::Incomplete);
     }
-    let streams = store.status().await?;
+    let mut streams = store.status().await?;
+    let is_synced = |account: &str| reports.iter().any(|report| report.account == account);
+    streams.retain(|stream| is_synced(&stream.account));
+    let is_certain = streams.iter().all(|stream| stream.suspect_rows == 0);
     summary::print_sync_summary(&reports, bounds, streams, clock.now().second());
     store.close().await;
-    Ok(ExitOutcome::success_if(is_complete))
+    Ok(ExitOutcome::success_if(is_complete && is_certain))
 }
 
 /// Makes passes until all wanted history is sealed, further passes make no progress, or `stop` is

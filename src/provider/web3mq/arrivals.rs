@@ -12,9 +12,9 @@
 //! came in between: then the whole topic is read once more.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex as SyncMutex};
+use std::sync::Arc;
 
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::OwnedMutexGuard;
 
 use super::api::Web3mqApi;
 use super::message::{ParsedRow, time_of};
@@ -23,7 +23,6 @@ use super::row_reader::RowReader;
 use super::topic::Topic;
 use crate::domain::arrival::ArrivalMark;
 use crate::domain::identity::Fingerprint;
-use crate::domain::lock::lock;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
@@ -34,40 +33,6 @@ use crate::provider::limits::web3mq::{
 use crate::provider::survey::{
     ArrivalPart, FetchedWindow, RangeCount, ReadRoom, Survey, WindowRequest,
 };
-
-/// The state of a topic that may be read in order of arrival.
-#[derive(Debug, Default)]
-pub(super) struct ArrivalState {
-    /// The place up to which the topic is archived. `None` while it counts as being in order of
-    /// time.
-    mark: SyncMutex<Option<ArrivalMark>>,
-    /// Held from the reading of a part until that is archived.
-    turn: Arc<Mutex<()>>,
-}
-
-impl ArrivalState {
-    pub(super) fn mark(&self) -> Option<ArrivalMark> {
-        *lock(&self.mark)
-    }
-
-    pub(super) fn set_mark(&self, mark: Option<ArrivalMark>) {
-        *lock(&self.mark) = mark;
-    }
-
-    /// Begins to read by arrival, from the oldest message on. False if that was begun before.
-    pub(super) fn begin(&self) -> bool {
-        let mut mark = lock(&self.mark);
-        let is_new = mark.is_none();
-        mark.get_or_insert_default();
-        is_new
-    }
-
-    /// Waits until the part before is archived.
-    async fn next_turn(&self) -> (OwnedMutexGuard<()>, ArrivalMark) {
-        let turn = self.turn.clone().lock_owned().await;
-        (turn, self.mark().unwrap_or_default())
-    }
-}
 
 /// The reader of one user's topics that are not in order of time.
 #[derive(Debug)]
@@ -198,21 +163,25 @@ impl ArrivalReader {
         let Some(expected) = mark.position.checked_sub(1) else {
             return Ok(0);
         };
-        let is_expired = |position: u64| position < expected;
-        let mut found = find_last(mark, newest).filter(|at| is_expired(*at) || *at == expected);
+        // Where the oldest have expired, it stands earlier.
+        let is_in_reach = |position: &u64| *position <= expected;
+        let mut found = find_last(mark, newest).filter(is_in_reach);
         if found.is_none() && expected < newest.first {
             let page = topic
                 .read_page_at(&self.api, expected, newest.total)
                 .await?;
-            found = match is_last_of(mark, page.row(expected)) {
-                true => Some(expected),
-                false => self.find_back(topic, mark, &page).await?,
-            };
+            found = self
+                .find_back(topic, mark, &page)
+                .await?
+                .filter(is_in_reach);
         }
         if found.is_none() {
-            found = self.find_back(topic, mark, newest).await?;
+            found = self
+                .find_back(topic, mark, newest)
+                .await?
+                .filter(is_in_reach);
         }
-        if let Some(position) = found.filter(|at| is_expired(*at) || *at == expected) {
+        if let Some(position) = found {
             return Ok(position + 1);
         }
         tracing::info!(

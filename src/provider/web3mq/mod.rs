@@ -8,11 +8,12 @@
 //! | How is a range surveyed, and how is it split into windows? | `surveyor.rs`, `splitting.rs` |
 //! | Where in a topic does a window lie? | `topic.rs`, `positions.rs` |
 //! | How is a window read, and how is it checked? | `reader.rs`, `row_reader.rs`, `page_assembly.rs` |
-//! | How is a topic read that is not in order of time? | `arrivals.rs` |
+//! | How is a topic read that is not in order of time? | `arrivals.rs`, `arrival_state.rs` |
 //! | How are streams named and found? Which conversation does a message belong to? | `streams.rs`, `discovery.rs` |
 
 mod answers;
 mod api;
+mod arrival_state;
 mod arrivals;
 mod credentials;
 mod discovery;

@@ -90,12 +90,6 @@ impl PageView {
         }
     }
 
-    /// Returns the row in a position. `None` if it stands on another page.
-    pub(super) fn row(&self, position: u64) -> Option<&ParsedRow> {
-        let index = position.checked_sub(self.first)?;
-        self.rows.get(usize::try_from(index).ok()?)
-    }
-
     fn contains(&self, range: PositionRange) -> bool {
         self.first <= range.from && range.to <= self.first + self.rows.len() as u64
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::answers::TopicPage;
 use super::api::Web3mqApi;
-use super::arrivals::ArrivalState;
+use super::arrival_state::ArrivalState;
 use super::message::ParsedRow;
 use super::page_assembly::{PageView, PositionRange};
 use super::positions::{PositionIndex, SearchStep};

@@ -8,18 +8,11 @@
 use std::time::Duration;
 
 use super::Pipeline;
-use super::commit::PendingCommit;
+use super::commit::{ArrivedWindow, PendingCommit};
 use super::fetch::FetchedMessages;
 use super::seal::SealDecision;
-use crate::provider::ArrivalPart;
 use crate::store::StoreError;
 use crate::sync::plan::job::Job;
-
-/// A part that was read in order of arrival, and the job for what is behind it.
-pub(super) struct ArrivedWindow {
-    part: ArrivalPart,
-    rest: Option<Job>,
-}
 
 impl Pipeline<'_> {
     /// Builds the commit of a part.

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 
-use super::arrivals::ArrivedWindow;
 use super::fetch::unwrap_task;
 use super::memory::MemoryPermit;
 use super::partial_window::PartialWindow;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
-use crate::provider::Provider;
+use crate::provider::{ArrivalPart, Provider};
 use crate::store::{Archive, Commit, StoreError, WriteCounts};
 use crate::sync::plan::job::Job;
 use crate::sync::progress::AccountProgress;
@@ -28,6 +27,12 @@ pub(super) struct PendingCommit {
     pub(super) rest: Option<PartialWindow>,
     /// The part of the stream that this is, if it is read in order of arrival.
     pub(super) arrivals: Option<ArrivedWindow>,
+}
+
+/// A part that was read in order of arrival, and the job for what is behind it.
+pub(super) struct ArrivedWindow {
+    pub(super) part: ArrivalPart,
+    pub(super) rest: Option<Job>,
 }
 
 /// A window that was committed.

@@ -83,8 +83,29 @@ fn pass_is_cut_short(env: &TestEnv, polls: u32) -> bool {
 
 #[test]
 fn pass_dropped_at_any_await_loses_nothing() {
+    let flags = ["--plain", "--messages", "45", "--topic-messages", "60"];
+    assert_dropped_pass_loses_nothing(&TestEnv::new(&flags));
+}
+
+#[test]
+fn pass_over_topics_in_order_of_arrival_is_dropped_and_loses_nothing() {
+    assert_dropped_pass_loses_nothing(&TestEnv::new(&[
+        "--plain",
+        "--messages",
+        "0",
+        "--topic-messages",
+        "200",
+        "--topic-span",
+        "1h",
+        "--topic-order",
+        "arrival",
+        "--sender-jitter",
+        "5m",
+    ]));
+}
+
+fn assert_dropped_pass_loses_nothing(env: &TestEnv) {
     const AT_ONCE: u32 = 8;
-    let env = TestEnv::new(&["--plain", "--messages", "45", "--topic-messages", "60"]);
     // Each thread takes the next number of polls, until one pass runs to its end.
     let (next, longest) = (AtomicU32::new(0), AtomicU32::new(u32::MAX));
     std::thread::scope(|scope| {
@@ -95,7 +116,7 @@ fn pass_dropped_at_any_await_loses_nothing() {
                     if polls >= longest.load(Ordering::Relaxed) {
                         return;
                     }
-                    if !pass_is_cut_short(&env, polls) {
+                    if !pass_is_cut_short(env, polls) {
                         longest.fetch_min(polls, Ordering::Relaxed);
                     }
                 }

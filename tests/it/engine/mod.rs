@@ -18,6 +18,7 @@ macro_rules! on_every_database {
     };
 }
 
+mod arrival_order;
 mod changed_settings;
 mod corpus;
 mod discovery;

@@ -388,7 +388,9 @@ fn window_with_a_lasting_count_mismatch_is_sealed_as_suspect() {
             ProxyAction::Forward
         }
     });
-    env.assert_sync_archives_truth();
+    let edge = env.settled_edge();
+    env.sync().assert_incomplete().assert_prints("IN DOUBT");
+    env.assert_archive_equals_truth(edge);
     let suspect: Vec<(String, String, i64, i64)> = env.query_rows(
         "SELECT stream, reason, messages, provider_count FROM coverage WHERE state = 'suspect'",
     );

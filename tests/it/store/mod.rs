@@ -21,6 +21,7 @@ macro_rules! on_every_database {
 mod account_summaries;
 mod accounts;
 mod alarms;
+mod arrival_marks;
 mod conformance;
 mod connections;
 mod copy_records;

@@ -236,6 +236,7 @@ impl FakeProvider {
             requested_at: self.clock.now(),
             doubt: None,
             next: Some(next),
+            arrivals: None,
         })
     }
 
