@@ -1,6 +1,6 @@
 //! The archive: messages, and the ledger of the windows that are complete.
 //!
-//! Callers see the trait [`Archive`] and its seven roles: [`Accounts`], [`Windows`],
+//! Callers see the trait [`Archive`] and its eight roles: [`Accounts`], [`Quotas`], [`Windows`],
 //! [`ArrivalMarks`], [`Audit`], [`Records`], [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements
 //! them once for all databases.
 //!
