@@ -9,7 +9,7 @@
 //! | What does the engine ask of a provider, and what is answered? | this file, `survey.rs`, `discovery.rs` |
 //! | Where is the rate limit? | `rate_limiter.rs`, `send_log.rs`; [`Gate`] hands it out |
 //! | How do several processes share the rate limit? | `quota_blocks.rs`; the record: `sync/quota.rs` |
-//! | When does a request count that opens a connection? | `sent_time.rs` |
+//! | When does a request count that opens a connection, or is late on its way? | `sent_time.rs`, `round_trip.rs` |
 //! | How does the retry work? | `http_client.rs`; after a pass: [`Disposition`] in `error.rs` |
 //! | How is a request sent, and what bounds its answer? | `transport.rs` |
 //! | How is a request authenticated? | `agora/credentials.rs`, `web3mq/credentials.rs` |
@@ -55,6 +55,7 @@ mod quota_blocks;
 pub mod rate_limiter;
 mod redaction;
 mod retry_after;
+mod round_trip;
 mod send_log;
 mod sent_time;
 mod splitting;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::limits::rate::{PROCESS_DISTANCE, RECHECK_INTERVAL, SLOT_RESERVATION};
 use super::limits::{MAX_PROVIDER_RATE, MAX_SHORT_PAUSE};
 use super::quota_blocks::{QuotaBlocks, QuotaRecord};
+use super::round_trip::RoundTrip;
 use super::send_log::{RateLimit, SendLog};
 use super::sent_time::SentTime;
 
@@ -34,6 +35,7 @@ pub struct RateLimiter {
     limit: Option<RateLimit>,
     /// The lock is handed over in order of arrival and held while waiting: its holder goes next.
     schedule: Mutex<SendSchedule>,
+    round_trip: std::sync::Mutex<RoundTrip>,
     /// The number of waiting requests of both priorities.
     waiting: AtomicUsize,
     /// The number of waiting requests of high priority.
@@ -65,6 +67,7 @@ impl RateLimiter {
                 log: SendLog::default(),
                 blocks: QuotaBlocks::new(period, spacing + PROCESS_DISTANCE),
             }),
+            round_trip: std::sync::Mutex::default(),
             waiting: AtomicUsize::new(0),
             waiting_high: AtomicUsize::new(0),
             queue_drained: Notify::new(),
@@ -141,6 +144,16 @@ impl RateLimiter {
             schedule.blocks.record_sent(now);
         }
         Ok(sent)
+    }
+
+    /// Records that the answer to a request begins now. If it is unusually late, the request may have
+    /// been late on its way, and counts so.
+    pub(super) fn record_answer(&self, sent: &SentTime) {
+        let now = Instant::now();
+        let took = now.saturating_duration_since(sent.or_now(now));
+        if let Some(excess) = lock(&self.round_trip).record(took) {
+            sent.delay(excess);
+        }
     }
 
     /// Waits until a request could be sent at once and none is waiting. The slot is then reserved

@@ -8,6 +8,7 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tower_layer::Layer;
@@ -53,6 +54,13 @@ impl SentTime {
     pub(super) fn begin_opening(&self) -> OpeningRequest {
         self.set(SendState::Opening);
         OpeningRequest(self.clone())
+    }
+
+    /// Counts the request as sent later by this much.
+    pub(super) fn delay(&self, by: Duration) {
+        if let SendState::Sent(moment) = &mut *lock(&self.0) {
+            *moment += by;
+        }
     }
 
     /// Awaits the sending of this request.

@@ -121,7 +121,7 @@ impl Transport {
         }
         gate.traffic().record_sent();
         let asked = Instant::now();
-        let response = match sent.follow(builder.send()).await {
+        let response = match sent.clone().follow(builder.send()).await {
             Ok(response) => response,
             // Only this request cannot be made: its address or a header is too long or not valid.
             Err(error) if error.is_builder() => {
@@ -130,6 +130,7 @@ impl Transport {
             }
             Err(error) => return Attempt::unreachable(&error),
         };
+        gate.rate_limiter().record_answer(&sent);
         if let Some(date) = response.headers().get(DATE).and_then(|d| d.to_str().ok()) {
             gate.clock().observe(date, asked, Instant::now());
         }

@@ -3,6 +3,7 @@
 mod bounds;
 mod clock_jumps;
 mod counts;
+mod endless_heads;
 mod faults;
 mod host_pinning;
 mod odd_messages;
