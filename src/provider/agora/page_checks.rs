@@ -5,7 +5,6 @@ use std::collections::HashSet;
 
 use super::message::{MessagePage, ParsedMessage};
 use crate::domain::message::Message;
-use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::json;
@@ -58,29 +57,6 @@ pub(super) fn repeated_at_boundary(
 pub(super) fn is_foreign(page: &[ParsedMessage]) -> bool {
     let foreign = page.iter().filter(|item| json::is_not_requested(item));
     2 * foreign.count() > page.len()
-}
-
-/// True if a page may be the answer to another request, although each of its messages may have been
-/// asked for: it holds messages that its destination can only have received in channels. A message
-/// to the destination beside messages of several senders dispels the doubt: no other query brings
-/// both.
-pub(super) fn may_be_foreign(page: &[ParsedMessage], stream: &Stream) -> bool {
-    let Some(destination) = &stream.scope.recipient else {
-        return false;
-    };
-    let messages = || page.iter().flatten();
-    let is_direct = |message: &Message| message.recipient == *destination;
-    let has_several_senders = messages()
-        .zip(messages().skip(1))
-        .any(|(one, next)| one.sender != next.sender);
-    let is_certain = has_several_senders && messages().any(is_direct);
-    !is_certain && !messages().all(is_direct)
-}
-
-/// True if an answer repeats an earlier one to the same request. Messages that have come since may
-/// stand at either end.
-pub(super) fn repeats(page: &[ParsedMessage], earlier: &[ParsedMessage]) -> bool {
-    page.starts_with(earlier) || page.ends_with(earlier)
 }
 
 /// Returns the messages within the window, and all items that could not be parsed.
@@ -165,10 +141,9 @@ fn boundary_duplicates<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::conversations::ConversationKinds;
     use super::super::requested::RequestedMessages;
     use super::*;
-    use crate::domain::message::{Conversation, ConversationKind, UnparsableMessage};
+    use crate::domain::message::UnparsableMessage;
     use crate::domain::time::Second;
 
     fn page(items: &[(i64, &str)]) -> MessagePage {
@@ -236,17 +211,11 @@ mod tests {
                 destination.map(str::to_owned),
             )
         };
-        let message = Message {
-            conversation: ConversationKinds::default().conversation("a", "b", None),
-            ..Message::text("a", "b", Millis(9999), "y")
-        };
-        let kinds = [("channel".to_owned(), ConversationKind::Channel)];
-        let kinds = ConversationKinds::new(kinds.into());
+        let message = page(&[(9999, "y")]).remove(0).unwrap();
         for (source, destination, to, is_included) in [
             (Some("a"), None, 10, true),
             (Some("a"), Some("b"), 10, true),
-            (None, Some("channel"), 10, false),
-            (None, Some("member of b"), 10, true),
+            (None, Some("c"), 10, false),
             (Some("b"), Some("b"), 10, false),
             (None, Some("B"), 10, false),
             (None, Some("b"), 9, false),
@@ -256,45 +225,8 @@ mod tests {
                 stream,
                 bounds: bounds(to),
             };
-            let is_requested = requested.include(&message, &kinds);
-            assert_eq!(is_requested, is_included, "{stream:?} {to}");
+            assert_eq!(requested.include(&message), is_included, "{stream:?} {to}");
         }
-        let between_peers = Message {
-            conversation: Conversation::between("a", "b"),
-            ..message
-        };
-        let requested = RequestedMessages {
-            stream: &stream(None, Some("member of b")),
-            bounds: bounds(10),
-        };
-        assert!(!requested.include(&between_peers, &kinds));
-    }
-
-    #[test]
-    fn page_of_received_messages_is_certain_if_no_other_request_brings_it() {
-        let to =
-            |sender: &str, recipient: &str| Ok(Message::text(sender, recipient, Millis(1), "hi"));
-        let stream = |source: Option<&str>, destination: Option<&str>| {
-            crate::provider::agora::filter_stream(
-                source.map(str::to_owned),
-                destination.map(str::to_owned),
-            )
-        };
-        let inbox = stream(None, Some("alice"));
-        for (page, is_doubtful) in [
-            (vec![], false),
-            (vec![to("bob", "alice"), to("carol", "alice")], false),
-            (vec![to("bob", "lobby")], true),
-            (vec![to("bob", "lobby"), to("carol", "lobby")], true),
-            (vec![to("bob", "lobby"), to("bob", "alice")], true),
-            (vec![to("bob", "lobby"), to("carol", "alice")], false),
-        ] {
-            assert_eq!(may_be_foreign(&page, &inbox), is_doubtful, "{page:?}");
-            assert!(!may_be_foreign(&page, &stream(Some("bob"), None)));
-        }
-        let both = [to("bob", "lobby"), to("carol", "lobby")];
-        assert!(repeats(&both, &both[..1]) && repeats(&both, &both[1..]));
-        assert!(!repeats(&both[..1], &both[1..]) && !repeats(&[], &both[1..]));
     }
 
     #[test]

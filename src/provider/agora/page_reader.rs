@@ -8,7 +8,6 @@ use tokio::time::{sleep, sleep_until};
 
 use super::api::{AgoraApi, HandleState, PendingQuery, QueryRange};
 use super::message::{MessagePage, ParsedMessage};
-use super::page_checks;
 use super::query::OffsetOrder;
 use super::readiness::HandleReadiness;
 use crate::domain::time::Millis;
@@ -96,12 +95,6 @@ impl PageRun {
     }
 }
 
-/// Returns the error of two answers to one request that differ.
-fn not_repeated(operation: &'static str) -> ProviderError {
-    let fault = "messages to others than the destination were not served again".to_owned();
-    ProviderError::Malformed { operation, fault }
-}
-
 fn content_bytes(page: &MessagePage) -> u64 {
     let bytes = |item: &ParsedMessage| match item {
         Ok(message) => message.content_bytes(),
@@ -120,8 +113,7 @@ impl PageReader {
     }
 
     /// Reads one page of at most `limit` messages, after skipping `offset`. A handle that expires
-    /// is made anew. A page that may be the answer to another request is read until two answers
-    /// agree.
+    /// is made anew.
     pub(super) async fn read_page(
         &self,
         range: QueryRange<'_>,
@@ -131,7 +123,6 @@ impl PageReader {
         const OPERATION: &str = "read";
         let mut retry = self.api.answer_retry();
         let mut expired = 0;
-        let mut doubtful: Option<MessagePage> = None;
         while expired < MAX_READ_ATTEMPTS {
             // A handle can be read only once: any failure needs another.
             let read = match self.api.create_query(range, offset, limit).await {
@@ -141,17 +132,6 @@ impl PageReader {
             let Some(page) = read.transpose() else {
                 expired += 1;
                 continue;
-            };
-            let page = match page {
-                Ok(page) if page_checks::may_be_foreign(&page, range.stream) => {
-                    let earlier = doubtful.replace(page.clone());
-                    match earlier {
-                        None => continue,
-                        Some(earlier) if page_checks::repeats(&page, &earlier) => Ok(page),
-                        Some(_) => Err(not_repeated(OPERATION)),
-                    }
-                }
-                page => page,
             };
             let answer = page.map(|page| ParsedAnswer {
                 odd_items: json::odd_items(&page),

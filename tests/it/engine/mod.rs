@@ -32,7 +32,6 @@ mod live_history;
 mod model;
 mod overlaps;
 mod paging;
-mod received_channels;
 mod reconcile;
 mod stragglers;
 mod truth;
