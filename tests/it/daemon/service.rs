@@ -1,6 +1,7 @@
 //! The daemon under a service manager: notifications over the socket, and signals.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -40,10 +41,13 @@ impl FakeServiceManager {
     #[track_caller]
     fn received(&self) -> Vec<String> {
         let mut message = [0; 4096];
-        let length = self
-            .socket
-            .recv(&mut message)
-            .expect("the service says something");
+        // A signal, such as that of a child that ends, interrupts a read that has a timeout.
+        let length = loop {
+            match self.socket.recv(&mut message) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("the service says something"),
+            }
+        };
         String::from_utf8(message[..length].to_vec())
             .unwrap()
             .lines()
