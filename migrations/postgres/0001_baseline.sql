@@ -84,7 +84,7 @@ CREATE TABLE account (
     name              TEXT COLLATE "C" NOT NULL UNIQUE,
     -- `agora` or `web3mq`.
     provider          TEXT COLLATE "C" NOT NULL,
-    -- What tells its history from all others: Agora's App ID or Web3MQ's user, and the node of
+    -- The identity of its history: Agora's App ID or Web3MQ's user, and the node of
     -- Web3MQ (host, port and path). The same name with another identity is refused. NULL: unknown.
     owner             TEXT COLLATE "C",
     node              TEXT COLLATE "C",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What tells an account from all others at its provider.
+/// The identity of an account among all others at its provider.
 ///
 /// The archive stores it. An account of the configuration that has the same name and another
 /// identity would mix two histories, so it is refused. Credentials and base URLs are no part of it:

@@ -17,6 +17,7 @@ use super::model::{
     AccountId, NewAccount, Pause, RecordedError, RegisteredAccount, RunId, RunTotals, StreamId,
     WantedHistory,
 };
+use super::records::total_args;
 use super::sql;
 use super::sql_store::SqlStore;
 use crate::domain::account::{IdentityDifference, IdentityPart};
@@ -334,20 +335,8 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
     }
 
     async fn end_run(&self, run: RunId, totals: &RunTotals, now: Millis) -> Result<(), StoreError> {
-        let lag = totals
-            .lag_seconds
-            .map(|lag| i64::try_from(lag).unwrap_or(i64::MAX));
-        let args = [
-            run.0.into(),
-            now.0.into(),
-            totals.requests.into(),
-            totals.new.into(),
-            totals.changed.into(),
-            totals.windows.into(),
-            totals.errors.into(),
-            totals.last_error.as_deref().into(),
-            lag.into(),
-        ];
+        let ending: [Arg<'_>; 2] = [run.0.into(), now.0.into()];
+        let args = [ending.as_slice(), &total_args(totals)].concat();
         self.execute("end run", sql::END_RUN, &args).await
     }
 }

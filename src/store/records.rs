@@ -5,12 +5,28 @@ use async_trait::async_trait;
 
 use super::decode;
 use super::dialect::Dialect;
-use super::driver::{execute, fetch_all};
+use super::driver::{Arg, execute, fetch_all};
 use super::error::StoreError;
-use super::model::{AccountRecord, PassRecord, RecordedError, RunId, StreamErrorRecord};
+use super::model::{AccountRecord, PassRecord, RecordedError, RunId, RunTotals, StreamErrorRecord};
 use super::sql;
 use super::sql_store::SqlStore;
 use crate::domain::time::Millis;
+
+/// Returns the arguments of a pass's totals, in the order of the columns of `run`.
+pub(super) fn total_args(totals: &RunTotals) -> [Arg<'_>; 7] {
+    let lag = totals
+        .lag_seconds
+        .map(|lag| i64::try_from(lag).unwrap_or(i64::MAX));
+    [
+        totals.requests.into(),
+        totals.new.into(),
+        totals.changed.into(),
+        totals.windows.into(),
+        totals.errors.into(),
+        totals.last_error.as_deref().into(),
+        lag.into(),
+    ]
+}
 
 /// Pauses, errors and runs as a whole.
 ///
@@ -124,21 +140,13 @@ impl<DB: Dialect> Records for SqlStore<DB> {
         const WHAT: &str = "add runs";
         let mut tx = self.begin(WHAT).await?;
         for (_, run) in runs {
-            let totals = &run.totals;
-            let lag = totals.lag_seconds.map(|lag| lag as i64);
-            let args = [
+            let pass: [Arg<'_>; 4] = [
                 (&run.account).into(),
                 (&run.why).into(),
                 run.started_at.0.into(),
                 run.finished_at.map(|at: Millis| at.0).into(),
-                totals.requests.into(),
-                totals.new.into(),
-                totals.changed.into(),
-                totals.windows.into(),
-                totals.errors.into(),
-                totals.last_error.as_deref().into(),
-                lag.into(),
             ];
+            let args = [pass.as_slice(), &total_args(&run.totals)].concat();
             execute::<DB>(&mut tx, WHAT, sql::ADD_RUN, &args).await?;
         }
         tx.commit().await.map_err(StoreError::at(WHAT))

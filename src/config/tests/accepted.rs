@@ -270,7 +270,7 @@ fn only_the_secrets_that_a_command_uses_are_read() {
             );
         }
     }
-    // What is written in the file itself is checked in any case.
+    // A secret in the file itself is checked in any case.
     let wrong = WEB3MQ.replace(SEED, "0x1");
     assert!(parse_for(&wrong, UsedSecrets::None).is_err());
 }

@@ -96,7 +96,7 @@ pub struct Pause {
     pub refused_credentials: Option<String>,
 }
 
-/// What an archive knows of an account besides its messages and its ledger.
+/// An archive's record of an account, apart from its messages and its ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountRecord {
     /// The account's name.

@@ -22,7 +22,7 @@ impl Pipeline<'_> {
         took: Duration,
         mut fetched: FetchedMessages,
     ) -> PendingCommit {
-        // What has arrived since replaces no row.
+        // Messages that have arrived since replace no row.
         let job = Job {
             refetch: None,
             ..job

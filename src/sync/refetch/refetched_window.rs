@@ -94,7 +94,7 @@ pub(super) async fn fetch_unsplit(
             survey = provider.survey(stream, span, UNSPLIT).await?;
         }
         match survey {
-            // What a survey returns of a stream in order of arrival is another part of it.
+            // A survey of a stream in order of arrival returns another part of it.
             _ if is_by_arrival() => fetch_whole(provider, stream, span, None).await,
             Survey::Complete(fetched) => Ok(fetched),
             Survey::OneWindow(expected) => fetch_whole(provider, stream, span, expected).await,

@@ -37,7 +37,7 @@ fn assert_only_requests_need_secrets(env: TestEnv, copy_to: &str) {
     ] {
         env.run(args).assert_ok();
     }
-    // What is known of an account is printed with and without its secrets.
+    // The row of an account is printed with and without its secrets.
     let names = |table: &str| -> Vec<String> {
         let rows = table.lines().take_while(|line| !line.is_empty());
         rows.map(|row| row.chars().take(40).collect()).collect()

@@ -59,7 +59,7 @@ fn answers_become_a_configuration_that_works() {
         written.lines().filter(|line| line.starts_with('#')).count() > 8,
         "{written}"
     );
-    // What is printed as the next step works as it is printed.
+    // The next steps work as they are printed.
     let steps: Vec<&str> = output
         .stdout
         .lines()

@@ -13,7 +13,7 @@ use backscroll::sync::Engine;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::env::{MAX_WAIT, TestEnv};
-use crate::support::messages::{channel_message, web3mq_message};
+use crate::support::messages::{append_to_topics, channel_message, web3mq_message};
 use crate::support::passes::SYNC;
 use crate::support::sandbox_providers::{discovering_providers, sandbox_providers};
 use crate::support::stepped_clock::SteppedClock;
@@ -79,14 +79,7 @@ fn subjects(alarms: &[Alarm]) -> Vec<Subject> {
 fn topic_without_an_end_raises_the_alarm_of_its_stream_only() {
     let flags = ["--total", "absent", "--endless-topic", "group:endless"];
     let env = TestEnv::without_messages(&flags);
-    let user = env.world().user_ids().remove(0);
-    let now = env.world().now().0;
-    for n in 0..60 {
-        for topic in ["group:endless", "group:sound"] {
-            let message = web3mq_message(topic, now - 7_200_000 + 1000 * n, None);
-            env.world().append_web3mq(&user, message).unwrap();
-        }
-    }
+    append_to_topics(&env, &["group:endless", "group:sound"], 60);
     let alarms = alarms_after_passes(&env, || sandbox_providers(&env));
     let endless = Some("topic=group:endless".to_owned());
     assert_eq!(subjects(&alarms), [("web3mq-1".to_owned(), endless)]);

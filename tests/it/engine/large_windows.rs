@@ -11,7 +11,7 @@ use toml::Table;
 use crate::support::config::to;
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::{FaultProxy, ProxyAction};
-use crate::support::messages::{channel_message, web3mq_message};
+use crate::support::messages::{append_to_topics, channel_message, web3mq_message};
 use crate::support::postgres_env::PostgresEnv;
 
 /// More than five windows of Agora's.
@@ -172,14 +172,7 @@ fn topic_without_an_end_does_not_starve_the_others() {
     let env = TestEnv::without_messages(&flags)
         .with_only("web3mq")
         .with_settle("1s");
-    let user = env.world().user_ids().remove(0);
-    let now = env.world().now().0;
-    for n in 0..60 {
-        for topic in ["group:endless", "group:sound"] {
-            let message = web3mq_message(topic, now - 7_200_000 + 1000 * n, None);
-            env.world().append_web3mq(&user, message).unwrap();
-        }
-    }
+    append_to_topics(&env, &["group:endless", "group:sound"], 60);
     let env = with_topics(env, &["group:endless", "group:sound"]);
     env.sync()
         .assert_incomplete()

@@ -131,7 +131,7 @@ fn runs_alarms_pauses_and_errors_are_copied_both_ways() {
     let env = postgres.env.with_database(&postgres.url);
     env.run(&["copy", "--to", "sqlite://back.db"]).assert_ok();
     assert_eq!(of_file(&env, "back.db"), original);
-    // What has ended meanwhile ends in the copy as well.
+    // Pauses and errors that have ended meanwhile end in the copy as well.
     let env = env.with_database("sqlite://archive.db");
     env.execute_sql(
         "UPDATE account SET paused_until_ms = NULL, paused_reason = NULL,

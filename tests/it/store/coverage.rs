@@ -123,7 +123,7 @@ async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
         ),
         (250, 50, None)
     );
-    // What had expired before the first fetch was never there to be lost.
+    // History that had expired before the first fetch was never there to be lost.
     assert_eq!(status.wanted_from, Second(150));
     assert_eq!(status.missing, [window(250, 300), window(400, 600)]);
     assert_eq!(status.error, Some(trouble));

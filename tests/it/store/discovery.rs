@@ -112,7 +112,7 @@ async fn discovered_stream_begins_at_the_given_start(fixture: StoreFixture) {
     let of_bob = "SELECT wanted_from_s FROM stream WHERE key = 'source=bob'";
     assert_eq!(fixture.query_number(of_bob).await, 800);
     fixture.assert_frontier(Some(900), 1000, 1000).await;
-    // What had expired before its first fetch is no gap.
+    // History that had expired before its first fetch is no gap.
     let gaps = "SELECT from_at, to_at FROM gaps WHERE stream = 'source=bob' ORDER BY from_at";
     assert_eq!(
         fixture.query_texts(gaps).await,

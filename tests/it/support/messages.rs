@@ -2,6 +2,8 @@
 
 use backscroll::sandbox::{AgoraMessage, RecipientKind, Web3mqMessage, Web3mqStatus};
 
+use crate::support::env::TestEnv;
+
 /// A message to an Agora channel, sent at a time in milliseconds.
 pub(crate) fn channel_message(sender: &str, channel: &str, ms: i64, text: &str) -> AgoraMessage {
     AgoraMessage {
@@ -10,6 +12,19 @@ pub(crate) fn channel_message(sender: &str, channel: &str, ms: i64, text: &str) 
         kind: RecipientKind::Channel,
         ms,
         payload: text.into(),
+    }
+}
+
+/// Appends this number of messages to each topic of the first Web3MQ user: the first was sent two
+/// hours ago, the others follow by the second.
+pub(crate) fn append_to_topics(env: &TestEnv, topics: &[&str], count: i64) {
+    let user = env.world().user_ids().remove(0);
+    let now = env.world().now().0;
+    for n in 0..count {
+        for topic in topics {
+            let message = web3mq_message(topic, now - 7_200_000 + 1000 * n, None);
+            env.world().append_web3mq(&user, message).unwrap();
+        }
     }
 }
 
