@@ -304,11 +304,15 @@ fn is_usable_proxy(value: &str) -> bool {
 /// may hold a signature.
 fn describe_network_error(error: &reqwest::Error) -> String {
     use std::error::Error;
-    let mut text = match (error.is_timeout(), error.is_connect()) {
-        (true, _) => "timed out".to_owned(),
-        (_, true) => "cannot connect".to_owned(),
-        _ => "the connection failed".to_owned(),
+    let text = match (error.is_timeout(), error.is_connect()) {
+        (true, true) => "timed out while connecting",
+        // Interim answers (1xx) are none.
+        (true, false) if error.is_request() => "timed out before an answer began",
+        (true, false) => "timed out within an answer",
+        (false, true) => "cannot connect",
+        (false, false) => "the connection failed",
     };
+    let mut text = text.to_owned();
     let mut source = error.source();
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
@@ -336,7 +340,50 @@ fn error_text(body: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Ipv4Addr, TcpListener};
+
     use super::*;
+    use crate::domain::clock::SystemClock;
+
+    #[tokio::test]
+    async fn connection_of_endless_interim_answers_is_closed_at_the_time_limit() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let url: Url = format!("http://{}", listener.local_addr().unwrap())
+            .parse()
+            .unwrap();
+        let server = tokio::task::spawn_blocking(move || {
+            let (mut connection, _) = listener.accept()?;
+            let _ = connection.read(&mut [0; 4096])?;
+            let answers = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(300);
+            while connection.write_all(&answers).is_ok() {}
+            Ok::<_, std::io::Error>(())
+        });
+        let gate =
+            Gate::new(0.0, Arc::new(SystemClock)).with_request_timeout(Duration::from_millis(200));
+        let request = ProviderRequest {
+            method: Method::GET,
+            url: url.clone(),
+            headers: HeaderMap::new(),
+            body: None,
+        };
+        let sent = SentTime::at(Instant::now());
+        let transport = Transport::new(&url).unwrap();
+        let attempt = transport.attempt(&gate, "test", request, sent).await;
+        let Attempt::Failed(failure) = attempt else {
+            panic!("no interim answer is an answer");
+        };
+        assert!(
+            failure
+                .cause
+                .starts_with("timed out before an answer began"),
+            "{}",
+            failure.cause
+        );
+        // The client and its connections live on; the server meets the end of this one.
+        server.await.unwrap().unwrap();
+        drop(transport);
+    }
 
     #[test]
     fn proxy_must_be_an_address_of_an_http_proxy() {
