@@ -32,8 +32,9 @@
 //! # Rooms
 //!
 //! Imports run one way: [`cli`] ─▶ [`daemon`] ─▶ [`alerts`] ─▶ [`sync`] ─▶ {[`provider`],
-//! [`proof`] ─▶ [`store`]} ─▶ [`domain`]. The `sandbox` plays both providers and knows only the
-//! domain. Only `cli` and `daemon` know [`config`]. A test (`tests/it/layers.rs`) keeps it so.
+//! [`proof`] ─▶ [`store`]} ─▶ [`domain`]. Beside the daemon stands what readers use: [`cli`] ─▶
+//! [`reader`] ─▶ [`store`]. The `sandbox` plays both providers and knows only the domain. Only `cli`
+//! and `daemon` know [`config`]. A test (`tests/it/layers.rs`) keeps it so.
 //!
 //! # Where is it?
 //!
@@ -53,6 +54,7 @@
 //! | Where is the SQL of a commit? | messages: `store/sqlite/sql.rs`, `store/postgres/sql.rs`; ledger rows: `store/sql/windows.rs`; the transaction: `store/windows.rs` |
 //! | Where are tables and views defined? | `migrations/`, and a dump in `docs/schema/` |
 //! | How are digests computed and verified? | `domain/digest.rs`, `proof/mod.rs` |
+//! | Which messages may a reader ask for, and is the answer complete? | `reader/filter.rs`, `reader/completeness.rs` |
 //! | Where is a metric defined? | `daemon/web/metrics/definitions.rs` |
 //! | Where is an alarm defined? | `alerts/rules/` |
 //! | Where is a command? | `cli/`, one file each |
@@ -67,6 +69,7 @@ pub mod daemon;
 pub mod domain;
 pub mod proof;
 pub mod provider;
+pub mod reader;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;

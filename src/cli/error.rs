@@ -7,6 +7,7 @@ use crate::config::ConfigError;
 use crate::daemon::ScheduleError;
 use crate::proof::manifest::ManifestError;
 use crate::provider::ClientSetupError;
+use crate::reader::FilterError;
 #[cfg(feature = "sandbox")]
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
@@ -25,6 +26,8 @@ pub(super) enum CliError {
     Copy(#[from] CopyError),
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
     #[error(transparent)]
     Client(#[from] ClientSetupError),
     #[error(transparent)]
@@ -55,7 +58,7 @@ impl CliError {
     /// Returns the remedy; `None` if the message contains it or there is none.
     pub(super) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Store(error) => Some(error.hint()),
+            Self::Store(error) | Self::Filter(FilterError::Store(error)) => Some(error.hint()),
             Self::Copy(error) => Some(error.hint()),
             Self::Manifest(error) => Some(error.hint()),
             #[cfg(feature = "sandbox")]
@@ -63,6 +66,7 @@ impl CliError {
             // The message of each of these contains its remedy, or there is none.
             Self::Config(_)
             | Self::Usage(_)
+            | Self::Filter(FilterError::UnknownName { .. })
             | Self::Client(_)
             | Self::Schedule(_)
             | Self::Webhook(_)
@@ -77,7 +81,10 @@ impl CliError {
     /// otherwise.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Usage(_) | Self::Store(StoreError::OtherIdentity { .. }) => 2,
+            Self::Config(_)
+            | Self::Usage(_)
+            | Self::Filter(FilterError::UnknownName { .. })
+            | Self::Store(StoreError::OtherIdentity { .. }) => 2,
             #[cfg(feature = "sandbox")]
             Self::Scratch(error) if error.is_usage() => 2,
             _ => 1,

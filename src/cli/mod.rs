@@ -9,6 +9,7 @@
 //! | where are log levels and formats applied | `logging` |
 //! | where are tables, progress and summaries printed | `table`, `progress`, `summary` |
 //! | in which forms is a time given | `time_arg` |
+//! | how do readers filter messages | `filter_args` |
 //! | what happens if standard output cannot be written | `output` |
 //! | where are alarms and the loss forecast printed | `alarms`, `loss` |
 //! | which constants can be tuned | `limits` |
@@ -25,6 +26,7 @@ mod demo;
 mod drill;
 mod error;
 mod exit_outcome;
+mod filter_args;
 mod init;
 mod limits;
 mod logging;

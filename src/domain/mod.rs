@@ -18,6 +18,7 @@
 //! | How long are the delays between retries? | [`retry`] |
 //! | How are numbers and durations formatted for people? | [`mod@format`] |
 //! | How is a table of text aligned and cut? | [`text_table`] |
+//! | Which names are similar to a misspelt one? | [`similar`] |
 //! | How do several processes share one rate limit? | [`quota`] |
 //! | How are mutexes locked? | [`lock`] |
 //! | Where does the current time come from? | [`clock`] |
@@ -36,6 +37,7 @@ pub mod message;
 pub mod participant;
 pub mod quota;
 pub mod retry;
+pub mod similar;
 pub mod stream;
 pub mod text_table;
 pub mod time;

@@ -10,6 +10,7 @@ use super::dialect::Dialect;
 use super::driver::fetch_all;
 use super::error::StoreError;
 use super::quota::Quotas;
+use super::reading::Reading;
 use super::records::Records;
 use super::reports::Reports;
 use super::sql_store::SqlStore;
@@ -22,7 +23,7 @@ use super::windows::Windows;
 /// need one role only take `&dyn Reports` and the like.
 #[async_trait]
 pub trait Archive:
-    Accounts + Quotas + Windows + ArrivalMarks + Audit + Records + Reports + AlarmLog
+    Accounts + Quotas + Windows + ArrivalMarks + Audit + Records + Reading + Reports + AlarmLog
 {
     /// Returns the location of the archive for display: a path, or a database and its server.
     fn location(&self) -> &str;

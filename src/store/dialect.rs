@@ -139,6 +139,10 @@ pub(super) trait Locking: Driver {
     /// The statement that begins a writing transaction.
     const BEGIN: &'static str;
 
+    /// The statement that begins a transaction that only reads. All of its queries see the archive as
+    /// it is at the first of them.
+    const BEGIN_SNAPSHOT: &'static str;
+
     /// True if several processes may share an archive, each with its own accounts.
     const IS_SHARED: bool;
 

@@ -38,6 +38,7 @@ pub(super) trait Driver: sqlx::Database {
         connection: &mut Self::Connection,
         what: &'static str,
         sql: &'static str,
+        args: &[Arg<'_>],
         visit: impl FnMut(&Self::Row) -> Result<(), StoreError> + Send,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -96,11 +97,12 @@ macro_rules! impl_driver {
                 connection: &mut Self::Connection,
                 what: &'static str,
                 sql: &'static str,
+                args: &[$crate::store::driver::Arg<'_>],
                 mut visit: impl FnMut(&Self::Row) -> Result<(), $crate::store::StoreError> + Send,
             ) -> Result<(), $crate::store::StoreError> {
                 use futures_util::TryStreamExt as _;
                 let failed = $crate::store::StoreError::at(what);
-                let mut rows = sqlx::query(sql).fetch(connection);
+                let mut rows = bind_args(sql, args).fetch(connection);
                 while let Some(row) = rows.try_next().await.map_err(&failed)? {
                     visit(&row)?;
                 }

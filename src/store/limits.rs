@@ -72,6 +72,11 @@ pub(super) const COPY_CHUNK_MESSAGES: u64 = 1000;
 /// value costs more transactions.
 pub(super) const COPY_CHUNK_RUNS: u64 = 1000;
 
+/// Maximum number of streams whose coverage is looked up one by one. Of more, one pass over the
+/// ledger finds the few that have breaks. A larger value costs more statements, a smaller one reads
+/// ledger rows of other streams.
+pub(super) const MAX_STREAMS_READ_SINGLY: usize = 16;
+
 /// Limits of SQLite archives.
 pub(super) mod sqlite {
     use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The archive: messages, and the ledger of the windows that are complete.
 //!
-//! Callers see the trait [`Archive`] and its eight roles: [`Accounts`], [`Quotas`], [`Windows`],
-//! [`ArrivalMarks`], [`Audit`], [`Records`], [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements
+//! Callers see the trait [`Archive`] and its nine roles: [`Accounts`], [`Quotas`], [`Windows`],
+//! [`ArrivalMarks`], [`Audit`], [`Records`], [`Reading`], [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements
 //! them once for all databases.
 //!
 //! | question | file |
@@ -17,6 +17,7 @@
 //! | messages that could not be read or were tampered with | `quarantine.rs` |
 //! | whole ledgers, reading messages in order | `audit.rs` |
 //! | pauses, errors and runs as a whole | `records.rs` |
+//! | names that readers filter by, coverage of streams | `reading.rs` |
 //! | status, summaries, charts | `reports.rs` |
 //! | recorded alarms, disk space | `alarms.rs` |
 //! | names and conversations become ids | `interner.rs` |
@@ -62,6 +63,7 @@ mod postgres;
 mod process_id;
 mod quarantine;
 mod quota;
+mod reading;
 mod records;
 mod reports;
 mod rows;
@@ -84,15 +86,17 @@ pub use error::StoreError;
 pub use lease::Lease;
 pub use model::{
     AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, Commit, Cursor,
-    DigestUpdate, DiskSpace, Eviction, KnownStream, LedgerDay, LedgerRow, NewAccount, PassRecord,
-    Pause, QuarantineEntry, QuarantineId, QuarantinedMessage, RecordedError, RegisteredAccount,
-    RequestRate, RunId, RunTotals, Seal, StreamErrorRecord, StreamId, StreamLedger, StreamStatus,
-    ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
+    DigestUpdate, DiskSpace, Eviction, FoundConversation, KnownStream, LedgerDay, LedgerRow,
+    NameKind, NewAccount, PassRecord, Pause, QuarantineEntry, QuarantineId, QuarantinedMessage,
+    RecordedError, RegisteredAccount, RequestRate, RunId, RunTotals, Seal, Selection, SenderId,
+    StreamCoverage, StreamErrorRecord, StreamId, StreamLedger, StreamStatus, ThroughputBucket,
+    UnreadGroup, WantedHistory, WriteCounts,
 };
 pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;
 pub use process_id::describe_this_process;
 pub use quota::Quotas;
+pub use reading::{Reading, StreamFilter};
 pub use records::Records;
 pub use reports::Reports;
 pub use schema::{Schema, ViewFile};

@@ -196,16 +196,22 @@ async fn read_status<DB: Dialect>(
 ) -> Result<Vec<StreamStatus>, StoreError> {
     const WHAT: &str = "status";
     let mut ends: HashMap<i64, Vec<RunEnd>> = HashMap::new();
-    DB::for_each_row(connection, WHAT, sql::RUN_ENDS_OF_ACTIVE_STREAMS, |row| {
-        let stream = decode::int::<DB>(row, "stream_id")?;
-        ends.entry(stream)
-            .or_default()
-            .push(decode::run_end::<DB>(row)?);
-        Ok(())
-    })
+    DB::for_each_row(
+        connection,
+        WHAT,
+        sql::RUN_ENDS_OF_ACTIVE_STREAMS,
+        &[],
+        |row| {
+            let stream = decode::int::<DB>(row, "stream_id")?;
+            ends.entry(stream)
+                .or_default()
+                .push(decode::run_end::<DB>(row)?);
+            Ok(())
+        },
+    )
     .await?;
     let mut streams = Vec::with_capacity(ends.len());
-    DB::for_each_row(connection, WHAT, sql::STATUS, |row| {
+    DB::for_each_row(connection, WHAT, sql::STATUS, &[], |row| {
         let ends = ends
             .remove(&decode::int::<DB>(row, "id")?)
             .unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The archive in an SQL database: its connection pools, and the state that commits share.
 //!
-//! The methods of the roles stand in `accounts.rs`, `windows.rs`, `audit.rs`, `reports.rs` and
-//! `alarms.rs`, each beside the queries that they run.
+//! The methods of the roles stand in `accounts.rs`, `windows.rs`, `audit.rs`, `reading.rs`,
+//! `reports.rs` and `alarms.rs`, each beside the queries that they run.
 
 use std::sync::Arc;
 
@@ -125,6 +125,17 @@ impl<DB: Dialect> SqlStore<DB> {
         what: &'static str,
     ) -> Result<Transaction<'_, DB>, StoreError> {
         match self.read.begin().await {
+            Ok(tx) => Ok(tx),
+            Err(error) => Err(explain(&self.read, what, error).await),
+        }
+    }
+
+    /// Begins a transaction that only reads. All of its queries see one snapshot.
+    pub(super) async fn begin_snapshot(
+        &self,
+        what: &'static str,
+    ) -> Result<Transaction<'_, DB>, StoreError> {
+        match self.read.begin_with(DB::BEGIN_SNAPSHOT).await {
             Ok(tx) => Ok(tx),
             Err(error) => Err(explain(&self.read, what, error).await),
         }

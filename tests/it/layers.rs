@@ -6,12 +6,13 @@ use std::path::Path;
 use crate::support::source_tree::{Import, ModulePath, SourceTree};
 
 /// The rooms of the crate, from the lowest to the highest, with the rooms that each may use.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("config", &["domain"]),
     ("sandbox", &["domain"]),
     ("store", &["domain"]),
     ("proof", &["domain", "store"]),
+    ("reader", &["domain", "store", "proof"]),
     ("provider", &["domain"]),
     ("sync", &["domain", "store", "proof", "provider"]),
     ("alerts", &["domain", "store", "proof", "provider", "sync"]),
@@ -24,7 +25,8 @@ const ROOMS: [(&str, &[&str]); 10] = [
     (
         "cli",
         &[
-            "domain", "store", "proof", "provider", "sync", "alerts", "daemon", "config", "sandbox",
+            "domain", "store", "proof", "reader", "provider", "sync", "alerts", "daemon", "config",
+            "sandbox",
         ],
     ),
 ];

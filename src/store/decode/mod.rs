@@ -4,12 +4,14 @@
 //! [`StoreError::Inconsistent`](super::StoreError::Inconsistent).
 
 mod columns;
+mod reading;
 mod record;
 mod report;
 
 pub(super) use columns::{
     count, duration_s, int, millis, optional_int, optional_text, scope, second, text, window,
 };
+pub(super) use reading::{found_conversation, stream_limits};
 pub(super) use record::{
     account_ledger, account_record, alarm, archived_message, arrival_mark, chain_link,
     conversation, discovered_stream, existing_message, frontier, identity, known_stream,

@@ -7,11 +7,13 @@
 //! | an archived message, a reading position | `message.rs` |
 //! | a whole ledger, quarantined messages | `ledger.rs` |
 //! | status, summaries, throughput | `report.rs` |
+//! | messages that a reader selects, coverage of streams | `selection.rs` |
 
 mod account;
 mod ledger;
 mod message;
 mod report;
+mod selection;
 mod window;
 
 pub use account::{
@@ -29,4 +31,5 @@ pub use report::{
     AccountSummary, DiskSpace, LedgerDay, PassRecord, RequestRate, StreamStatus, ThroughputBucket,
     UnreadGroup,
 };
+pub use selection::{FoundConversation, NameKind, Selection, SenderId, StreamCoverage};
 pub use window::{Commit, DigestUpdate, LedgerRow, Seal, WriteCounts};

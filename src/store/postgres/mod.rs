@@ -266,6 +266,7 @@ impl_driver!(Postgres);
 
 impl Locking for Postgres {
     const BEGIN: &'static str = "BEGIN";
+    const BEGIN_SNAPSHOT: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     const IS_SHARED: bool = true;
 
     async fn try_lock_account(connection: &mut PgConnection, account: i64) -> DriverResult<bool> {

@@ -9,6 +9,7 @@ mod alarms;
 mod arrival_marks;
 mod audit;
 mod messages;
+mod reading;
 mod records;
 mod reports;
 mod windows;
@@ -30,6 +31,10 @@ pub(super) use audit::{
 pub(super) use messages::{
     COUNT_BY_CONVERSATION, COUNT_BY_SENDER, DELETE_MESSAGE, INSERT_NAME, MOVE_TO_SLOT,
     message_joins, read_links, upsert_conversation,
+};
+pub(super) use reading::{
+    ACCOUNT_NAMES, CONVERSATION_NAMES, FIND_ACCOUNT, FIND_CONVERSATIONS, FIND_SENDER,
+    LATEST_PARTICIPANTS, LEDGER_RUNS, LEDGER_SPANS, SENDER_NAMES, STREAM_LIMITS,
 };
 pub(super) use records::{
     ACCOUNT_RECORDS, ADD_RUN, CLEAR_STREAM_ERRORS, DELETE_RUNS_OF_ACCOUNT, RESTORE_ACCOUNT_RECORD,

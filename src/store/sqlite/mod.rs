@@ -228,6 +228,7 @@ impl Locking for Sqlite {
     /// Takes the write lock at once. A transaction that reads first and writes later would fail if
     /// another one has written in between.
     const BEGIN: &'static str = "BEGIN IMMEDIATE";
+    const BEGIN_SNAPSHOT: &'static str = "BEGIN";
 
     /// The writer has locked the file.
     const IS_SHARED: bool = false;

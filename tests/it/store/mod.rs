@@ -34,6 +34,7 @@ mod postgres;
 mod query_plans;
 mod quota;
 mod read_only;
+mod reading;
 mod refetch;
 mod schema_dump;
 mod sql_docs;

@@ -1,0 +1,23 @@
+//! What readers share: the filter of the messages that they ask for, and the answer to the question
+//! if the archive holds all of them.
+//!
+//! | question | file |
+//! |---|---|
+//! | which messages may a reader ask for, and what if a name is unknown | `filter.rs` |
+//! | which part of what a filter selects is a gap, lost, suspect or not archived | `completeness.rs` |
+//! | how are the ranges of one stream judged | `judgement.rs` |
+//! | which streams bring a conversation | `direction.rs` |
+//!
+//! A command resolves its filter with [`resolve`], reads the messages of the [`Selection`], and asks
+//! [`completeness`] about the same filter.
+//!
+//! [`Selection`]: crate::store::Selection
+
+mod completeness;
+mod direction;
+mod filter;
+mod judgement;
+
+pub use completeness::{Completeness, IncompleteRange, completeness};
+pub use filter::{FilterError, MessageFilter, ResolvedFilter, resolve};
+pub use judgement::RangeState;
