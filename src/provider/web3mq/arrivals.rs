@@ -17,18 +17,17 @@ use std::sync::Arc;
 use tokio::sync::OwnedMutexGuard;
 
 use super::api::Web3mqApi;
+use super::mark_search::{find_unread, fingerprint, is_last_of};
 use super::message::{ParsedRow, time_of};
 use super::page_assembly::{PageAssembly, PageView, PositionRange};
 use super::row_reader::RowReader;
 use super::topic::Topic;
 use crate::domain::arrival::ArrivalMark;
-use crate::domain::identity::Fingerprint;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 use crate::provider::limits::web3mq::{
-    MAX_COUNTED_UNREAD, MAX_READ_ATTEMPTS, MAX_SEARCHED_PAGES, MESSAGES_PER_WINDOW,
-    POSITIONS_LIFETIME,
+    MAX_COUNTED_UNREAD, MAX_READ_ATTEMPTS, MESSAGES_PER_WINDOW, POSITIONS_LIFETIME,
 };
 use crate::provider::survey::{
     ArrivalPart, FetchedWindow, RangeCount, ReadRoom, Survey, WindowRequest,
@@ -76,7 +75,7 @@ impl ArrivalReader {
             return Ok(one_window(known_unread));
         }
         let newest = topic.read_newest(&self.api).await?;
-        let from = self.unread_from(topic, mark, &newest).await?;
+        let from = find_unread(&self.api, topic, mark, &newest).await?;
         if from < newest.first {
             return Ok(one_window(newest.total - from));
         }
@@ -109,7 +108,7 @@ impl ArrivalReader {
         for attempt in 1..=MAX_READ_ATTEMPTS {
             if attempt > 1 || topic.total().await <= from {
                 let newest = topic.read_newest(&self.api).await?;
-                from = self.unread_from(topic, mark, &newest).await?;
+                from = find_unread(&self.api, topic, mark, &newest).await?;
             }
             let to = topic.total().await.min(from + rows);
             let range = PositionRange { from, to };
@@ -151,65 +150,6 @@ impl ArrivalReader {
             is_last: range.to >= total,
             requested_at,
         }))
-    }
-
-    /// Finds the position behind the mark. 0 if messages came before it, or its message is gone.
-    async fn unread_from(
-        &self,
-        topic: &Topic,
-        mark: ArrivalMark,
-        newest: &PageView,
-    ) -> Result<u64, ProviderError> {
-        let Some(expected) = mark.position.checked_sub(1) else {
-            return Ok(0);
-        };
-        // Where the oldest have expired, it stands earlier.
-        let is_in_reach = |position: &u64| *position <= expected;
-        let mut found = find_last(mark, newest).filter(is_in_reach);
-        if found.is_none() && expected < newest.first {
-            let page = topic
-                .read_page_at(&self.api, expected, newest.total)
-                .await?;
-            found = self
-                .find_back(topic, mark, &page)
-                .await?
-                .filter(is_in_reach);
-        }
-        if found.is_none() {
-            found = self
-                .find_back(topic, mark, newest)
-                .await?
-                .filter(is_in_reach);
-        }
-        if let Some(position) = found {
-            return Ok(position + 1);
-        }
-        tracing::info!(
-            account = self.api.account(),
-            topic = topic.name,
-            "messages came before those that were read; the topic is read once more"
-        );
-        Ok(0)
-    }
-
-    /// Finds the last message before a mark on a page or a little before it.
-    async fn find_back(
-        &self,
-        topic: &Topic,
-        mark: ArrivalMark,
-        page: &PageView,
-    ) -> Result<Option<u64>, ProviderError> {
-        let (total, mut first) = (page.total, page.first);
-        let mut found = find_last(mark, page);
-        for _ in 1..MAX_SEARCHED_PAGES {
-            let Some(before) = first.checked_sub(1).filter(|_| found.is_none()) else {
-                break;
-            };
-            let page = topic.read_page_at(&self.api, before, total).await?;
-            first = page.first.min(before);
-            found = find_last(mark, &page);
-        }
-        Ok(found)
     }
 
     /// Reads the messages around the positions at which a window's times are found: most of its
@@ -330,7 +270,8 @@ impl ArrivalReader {
     ) -> Result<i64, ProviderError> {
         let mark = topic.arrivals.mark().unwrap_or_default();
         let newest = topic.read_newest(&self.api).await?;
-        let (from, total) = (self.unread_from(topic, mark, &newest).await?, newest.total);
+        let total = newest.total;
+        let from = find_unread(&self.api, topic, mark, &newest).await?;
         if from == 0 && mark.position > 0 {
             // It is not known which of them are new.
             let excess = total.saturating_sub(mark.position).max(1);
@@ -385,27 +326,6 @@ impl ReadPart {
             arrivals: Some(arrivals),
             ..FetchedWindow::from_items(rows, self.requested_at)
         }
-    }
-}
-
-/// Returns the position of the last message before a mark on a page. If there are several that are
-/// equal, the oldest: nothing behind it is left out.
-fn find_last(mark: ArrivalMark, page: &PageView) -> Option<u64> {
-    let mut positions = (page.first..).zip(&page.rows);
-    let found = positions.find(|(_, row)| is_last_of(mark, Some(row)));
-    found.map(|(position, _)| position)
-}
-
-/// True if a row is the last message before a mark.
-fn is_last_of(mark: ArrivalMark, row: Option<&ParsedRow>) -> bool {
-    row.is_some_and(|row| Some(fingerprint(row)) == mark.last)
-}
-
-/// Returns the fingerprint of a message, or of the raw text of one that could not be parsed.
-fn fingerprint(row: &ParsedRow) -> Fingerprint {
-    match row {
-        Ok(message) => Fingerprint::compute(message),
-        Err(unparsable) => Fingerprint::of_raw(&unparsable.raw),
     }
 }
 

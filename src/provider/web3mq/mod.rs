@@ -6,9 +6,9 @@
 //! | Which requests are sent, and how are they signed? | `api.rs`, `credentials.rs` |
 //! | What do answers look like? | `answers.rs`, `message.rs`, `lists.rs` |
 //! | How is a range surveyed, and how is it split into windows? | `surveyor.rs`, `splitting.rs` |
-//! | Where in a topic does a window lie? | `topic.rs`, `positions.rs` |
+//! | Where in a topic does a window lie? | `topic.rs`, `location.rs`, `positions.rs` |
 //! | How is a window read, and how is it checked? | `reader.rs`, `row_reader.rs`, `page_assembly.rs` |
-//! | How is a topic read that is not in order of time? | `arrivals.rs`, `arrival_state.rs` |
+//! | How is a topic read that is not in order of time? | `arrivals.rs`, `arrival_state.rs`, `mark_search.rs` |
 //! | How are streams named and found? Which conversation does a message belong to? | `streams.rs`, `discovery.rs` |
 
 mod answers;
@@ -20,6 +20,8 @@ mod discovery;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod lists;
+mod location;
+mod mark_search;
 mod message;
 mod page_assembly;
 mod positions;

@@ -1,10 +1,9 @@
-//! One topic: its known positions, and the search for the positions of a window.
+//! One topic: its pages, its number of messages and its known positions.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -12,25 +11,22 @@ use super::answers::TopicPage;
 use super::api::Web3mqApi;
 use super::arrival_state::ArrivalState;
 use super::message::ParsedRow;
-use super::page_assembly::{PageView, PositionRange};
-use super::positions::{PositionIndex, SearchStep};
+use super::page_assembly::PageView;
+use super::positions::PositionIndex;
 use super::streams::{KEY_PREFIX, TopicMessages};
 use crate::domain::lock::lock;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
-use crate::provider::limits::web3mq::{
-    DISTRUST_LIFETIME, FUTURE_S, MAX_CONCURRENT_PAGES, MAX_COUNTED_PAGES, MAX_PROBES,
-    MAX_UNDATED_PROBES, PRESENT,
-};
+use crate::provider::limits::web3mq::{DISTRUST_LIFETIME, FUTURE_S, MAX_COUNTED_PAGES, PRESENT};
 
 /// A topic and the known positions of its messages.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) stream: Arc<Stream>,
     pub(super) name: String,
-    state: Mutex<TopicState>,
+    pub(super) state: Mutex<TopicState>,
     /// The time at which an empty page has contradicted the provider's total.
     distrusted_at: SyncMutex<Option<Instant>>,
     /// The state of the reading by arrival.
@@ -39,31 +35,20 @@ pub(super) struct Topic {
     latest_end: AtomicI64,
 }
 
+/// The known positions of a topic.
 #[derive(Debug, Default)]
-struct TopicState {
-    positions: PositionIndex,
+pub(super) struct TopicState {
+    pub(super) positions: PositionIndex,
     /// The time at which the oldest known position was asked for, or last confirmed.
-    valid_since: Option<Instant>,
+    pub(super) valid_since: Option<Instant>,
     /// The newest row when the messages were counted, if the provider does not report their number.
     newest_row: Option<ParsedRow>,
-}
-
-/// The location of a window in its topic.
-#[derive(Debug)]
-pub(super) struct WindowLocation {
-    pub(super) range: PositionRange,
-    /// The last page that the search read: it often holds all of a short window.
-    pub(super) last_page: Option<PageView>,
-    /// The location is valid since this time or earlier.
-    pub(super) valid_since: Instant,
-    /// True if no message of the topic has a time that can be read. The range is the whole topic.
-    pub(super) is_undated: bool,
 }
 
 impl TopicState {
     /// Records the positions on a page that was asked for at this time, and where they pass each
     /// time of interest.
-    fn record_page(&mut self, view: &PageView, interest: &[Millis], asked: Instant) {
+    pub(super) fn record_page(&mut self, view: &PageView, interest: &[Millis], asked: Instant) {
         if !self.positions.set_total(view.total) {
             self.valid_since = None;
         }
@@ -220,7 +205,7 @@ impl Topic {
         *lock(&self.distrusted_at) = Some(Instant::now());
     }
 
-    fn distrusts_total(&self) -> bool {
+    pub(super) fn distrusts_total(&self) -> bool {
         lock(&self.distrusted_at).is_some_and(|since| since.elapsed() < DISTRUST_LIFETIME)
     }
 
@@ -239,92 +224,6 @@ impl Topic {
     pub(super) async fn read_newest(&self, api: &Web3mqApi) -> Result<PageView, ProviderError> {
         let mut state = self.state.lock().await;
         self.read_newest_page(api, &mut state, &[]).await
-    }
-
-    /// Finds the positions of a window, reading as many pages as that takes. Once more if the
-    /// provider's total turns out to be false.
-    pub(super) async fn locate(
-        &self,
-        api: &Web3mqApi,
-        window: Window,
-    ) -> Result<WindowLocation, ProviderError> {
-        let trusted = !self.distrusts_total();
-        let location = self.try_locate(api, window).await;
-        if location.is_err() && trusted && self.distrusts_total() {
-            self.forget().await;
-            return self.try_locate(api, window).await;
-        }
-        location
-    }
-
-    async fn try_locate(
-        &self,
-        api: &Web3mqApi,
-        window: Window,
-    ) -> Result<WindowLocation, ProviderError> {
-        let bounds = [window.from().start(), window.to().start()];
-        let [start, end] = bounds;
-        let mut state = self.state.lock().await;
-        let begun = Instant::now();
-        let mut last_page = None;
-        // Only the newest page shows messages that are newer than all known ones.
-        if state.positions.newest().is_none_or(|newest| newest < end) {
-            last_page = Some(self.read_newest_page(api, &mut state, &bounds).await?);
-        }
-        let mut search = PositionSearch {
-            topic: self,
-            api,
-            bounds,
-            last_page,
-        };
-        let to = search.find(&mut state, end).await?;
-        let from = search.find(&mut state, start).await?;
-        let located = from.zip(to);
-        let range = match located {
-            Some((from, to)) => PositionRange {
-                from: from.min(to),
-                to,
-            },
-            None => PositionRange {
-                from: 0,
-                to: state.positions.total(),
-            },
-        };
-        let valid_since = state.valid_since.unwrap_or(begun);
-        Ok(WindowLocation {
-            range,
-            last_page: search.last_page,
-            valid_since,
-            is_undated: located.is_none(),
-        })
-    }
-
-    /// Reads the times at the given positions.
-    pub(super) async fn times_at(
-        &self,
-        api: &Web3mqApi,
-        positions: &[u64],
-    ) -> Result<Vec<Millis>, ProviderError> {
-        let asked = Instant::now();
-        let total = self.total().await;
-        let reads = stream::iter(positions.iter().copied())
-            .map(|position| self.read_page_at(api, position, total));
-        let views: Vec<PageView> = reads.buffered(MAX_CONCURRENT_PAGES).try_collect().await?;
-        let mut state = self.state.lock().await;
-        let mut found = Vec::with_capacity(positions.len());
-        for (view, &position) in views.iter().zip(positions) {
-            let times = view.times();
-            let index = position.saturating_sub(view.first) as usize;
-            let index = index.min(times.len().saturating_sub(1));
-            // A message without a time belongs with the next one that has a time.
-            let dated = times.get(index..).unwrap_or_default().iter().flatten();
-            let Some(&time) = dated.into_iter().next() else {
-                continue;
-            };
-            state.record_page(view, &[time.second().start()], asked);
-            found.push(time);
-        }
-        Ok(found)
     }
 
     /// True if the newest message is another than when the messages were counted. Always false if
@@ -351,7 +250,7 @@ impl Topic {
     }
 
     /// Reads the first page, and finds out the number of messages.
-    async fn read_newest_page(
+    pub(super) async fn read_newest_page(
         &self,
         api: &Web3mqApi,
         state: &mut TopicState,
@@ -444,46 +343,5 @@ impl Topic {
             api.shrink_pages(size);
         }
         Ok((last_page - 1) * size + rows_on_last_page)
-    }
-}
-
-/// A search for the positions of a window's bounds.
-struct PositionSearch<'a> {
-    topic: &'a Topic,
-    api: &'a Web3mqApi,
-    bounds: [Millis; 2],
-    last_page: Option<PageView>,
-}
-
-impl PositionSearch<'_> {
-    /// Returns the number of messages that were sent before `time`. `None` if no message has a time
-    /// that can be read.
-    async fn find(
-        &mut self,
-        state: &mut TopicState,
-        time: Millis,
-    ) -> Result<Option<u64>, ProviderError> {
-        for probes in 0..MAX_PROBES {
-            match state.positions.find(time, probes) {
-                SearchStep::Found(position) => return Ok(Some(position)),
-                SearchStep::Undated => return Ok(None),
-                SearchStep::Probe(_)
-                    if probes >= MAX_UNDATED_PROBES && state.positions.newest().is_none() =>
-                {
-                    return Ok(None);
-                }
-                SearchStep::Probe(position) => {
-                    let asked = Instant::now();
-                    let total = state.positions.total();
-                    let view = self.topic.read_page_at(self.api, position, total).await?;
-                    state.record_page(&view, &self.bounds, asked);
-                    self.last_page = Some(view);
-                }
-            }
-        }
-        *state = TopicState::default();
-        Err(ProviderError::HistoryChanged {
-            attempts: MAX_PROBES,
-        })
     }
 }
