@@ -33,6 +33,19 @@ pub trait ArrivalMarks: Send + Sync {
     ) -> Result<ArrivalMark, StoreError>;
 }
 
+/// Sets the mark of a stream. The messages before it must be committed.
+pub(super) async fn write_arrival_mark<DB: Dialect>(
+    tx: &mut DB::Connection,
+    what: &'static str,
+    stream: StreamId,
+    mark: ArrivalMark,
+) -> Result<(), StoreError> {
+    let last = Arg::Bytes(mark.last.as_ref().map(|last| &last.0[..]));
+    let args = [stream.0.into(), mark.position.into(), last];
+    execute::<DB>(tx, what, sql::RESTORE_ARRIVAL_MARK, &args).await?;
+    Ok(())
+}
+
 #[async_trait]
 impl<DB: Dialect> ArrivalMarks for SqlStore<DB> {
     async fn arrival_marks(

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 
 use super::accounts::{frontier_args, register_args};
+use super::arrival_marks::write_arrival_mark;
 use super::decode;
 use super::dialect::Dialect;
 use super::driver::{Arg, execute, fetch_all, fetch_one};
@@ -286,7 +287,7 @@ async fn write_ledger<DB: Dialect>(
     Ok(())
 }
 
-/// Replaces the ledger rows of a stream, and adds its quarantine.
+/// Replaces the ledger rows and the arrival mark of a stream, and adds its quarantine.
 async fn write_stream_ledger<DB: Dialect>(
     tx: &mut DB::Connection,
     account: AccountId,
@@ -309,6 +310,9 @@ async fn write_stream_ledger<DB: Dialect>(
     execute::<DB>(tx, RESTORE, sql::DELETE_STREAM_LEDGER, &[id.0.into()]).await?;
     for row in &stream.windows {
         insert_ledger_row::<DB>(tx, RESTORE, id, row).await?;
+    }
+    if let Some(mark) = stream.arrival_mark {
+        write_arrival_mark::<DB>(tx, RESTORE, id, mark).await?;
     }
     for entry in &stream.quarantine {
         quarantine::insert_entry::<DB>(tx, account, id, entry).await?;

@@ -19,16 +19,14 @@ use tokio::sync::OwnedMutexGuard;
 use super::api::Web3mqApi;
 use super::mark_search::{find_unread, fingerprint, is_last_of};
 use super::message::{ParsedRow, time_of};
-use super::page_assembly::{PageAssembly, PageView, PositionRange};
+use super::page_assembly::{PageAssembly, PositionRange};
 use super::row_reader::RowReader;
 use super::topic::Topic;
 use crate::domain::arrival::ArrivalMark;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
-use crate::provider::limits::web3mq::{
-    MAX_COUNTED_UNREAD, MAX_READ_ATTEMPTS, MESSAGES_PER_WINDOW, POSITIONS_LIFETIME,
-};
+use crate::provider::limits::web3mq::{MAX_COUNTED_UNREAD, MAX_READ_ATTEMPTS, MESSAGES_PER_WINDOW};
 use crate::provider::survey::{
     ArrivalPart, FetchedWindow, RangeCount, ReadRoom, Survey, WindowRequest,
 };
@@ -67,8 +65,7 @@ impl ArrivalReader {
         window: Window,
         target: u64,
     ) -> Result<Survey, ProviderError> {
-        let (turn, mark) = topic.arrivals.next_turn().await;
-        topic.forget_older(POSITIONS_LIFETIME).await;
+        let (turn, mark) = topic.next_turn().await;
         let one_window = |unread: u64| Survey::OneWindow(Some(unread.min(target)));
         let known_unread = topic.total().await.saturating_sub(mark.position);
         if known_unread > self.api.page_size() {
@@ -98,8 +95,7 @@ impl ArrivalReader {
         window: Window,
         request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
-        let (turn, mark) = topic.arrivals.next_turn().await;
-        topic.forget_older(POSITIONS_LIFETIME).await;
+        let (turn, mark) = topic.next_turn().await;
         let room = request.room;
         let rows = room.messages.min(room.bytes / self.api.row_bytes());
         let expected = request.expected.unwrap_or(MESSAGES_PER_WINDOW);

@@ -10,12 +10,23 @@ use super::topic::{Topic, TopicState};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
-use crate::provider::limits::web3mq::{MAX_CONCURRENT_PAGES, MAX_PROBES, MAX_UNDATED_PROBES};
+use crate::provider::limits::web3mq::{
+    FUTURE_S, MAX_CONCURRENT_PAGES, MAX_PROBES, MAX_UNDATED_PROBES,
+};
 
 /// The location of a window in its topic.
 #[derive(Debug)]
 pub(super) struct WindowLocation {
+    /// The window. That of a tail has no end if the topic has changed: then the messages of senders
+    /// whose clock is ahead belong to it.
+    pub(super) window: Window,
     pub(super) range: PositionRange,
+    /// The number of messages, if the window is the tail and the topic had another number when the
+    /// tail was last read.
+    pub(super) changed_total: Option<u64>,
+    /// Then all messages from this time on that its pages show are archived: late ones may stand
+    /// before the window.
+    pub(super) others_from: Option<Millis>,
     /// The last page that the search read: it often holds all of a short window.
     pub(super) last_page: Option<PageView>,
     /// The location is valid since this time or earlier.
@@ -31,12 +42,13 @@ impl Topic {
         &self,
         api: &Web3mqApi,
         window: Window,
+        is_tail: bool,
     ) -> Result<WindowLocation, ProviderError> {
         let trusted = !self.distrusts_total();
-        let location = self.try_locate(api, window).await;
+        let location = self.try_locate(api, window, is_tail).await;
         if location.is_err() && trusted && self.distrusts_total() {
             self.forget().await;
-            return self.try_locate(api, window).await;
+            return self.try_locate(api, window, is_tail).await;
         }
         location
     }
@@ -44,17 +56,25 @@ impl Topic {
     async fn try_locate(
         &self,
         api: &Web3mqApi,
-        window: Window,
+        mut window: Window,
+        is_tail: bool,
     ) -> Result<WindowLocation, ProviderError> {
-        let bounds = [window.from().start(), window.to().start()];
-        let [start, end] = bounds;
+        let asked = [window.from().start(), window.to().start()];
         let mut state = self.state.lock().await;
         let begun = Instant::now();
         let mut last_page = None;
         // Only the newest page shows messages that are newer than all known ones.
-        if state.positions.newest().is_none_or(|newest| newest < end) {
-            last_page = Some(self.read_newest_page(api, &mut state, &bounds).await?);
+        let newest = state.positions.newest();
+        if is_tail || newest.is_none_or(|newest| newest < asked[1]) {
+            last_page = Some(self.read_newest_page(api, &mut state, &asked).await?);
         }
+        let total = Some(state.positions.total());
+        let changed_total = total.filter(|_| is_tail && total != self.tail_total());
+        if changed_total.is_some() {
+            window = window.hull(Window::with_length(window.to(), FUTURE_S));
+        }
+        let bounds = [window.from().start(), window.to().start()];
+        let [start, end] = bounds;
         let mut search = PositionSearch {
             topic: self,
             api,
@@ -76,7 +96,10 @@ impl Topic {
         };
         let valid_since = state.valid_since.unwrap_or(begun);
         Ok(WindowLocation {
+            window,
             range,
+            changed_total,
+            others_from: changed_total.map(|_| self.since),
             last_page: search.last_page,
             valid_since,
             is_undated: located.is_none(),

@@ -170,7 +170,7 @@ impl Provider for Web3mq {
     }
 
     fn follow(&self, stream: &Stream) -> bool {
-        let topic = Topic::from_stream(stream);
+        let topic = Topic::from_stream(stream, self.account.since);
         topic.is_some_and(|topic| self.topics.add(stream.key.clone(), topic))
     }
 
@@ -234,7 +234,7 @@ impl Provider for Web3mq {
     }
 
     fn set_arrival_mark(&self, stream: StreamIndex, mark: Option<ArrivalMark>) {
-        self.topics.at(stream).arrivals.set_mark(mark);
+        self.topics.at(stream).set_arrival_mark(mark);
     }
 
     async fn count_unread(&self, stream: StreamIndex, range: Window) -> Result<i64, ProviderError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::answers::TopicPage;
 use super::message::{ParsedRow, time_of};
+use crate::domain::message::Message;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
@@ -77,7 +78,7 @@ impl PageView {
         self,
         window: Window,
         range: PositionRange,
-    ) -> Option<Vec<ParsedRow>> {
+    ) -> Option<WindowRows> {
         let total = self.total;
         if !self.contains(range.with_neighbours(total)) {
             return None;
@@ -95,10 +96,18 @@ impl PageView {
     }
 }
 
+/// The rows of a window, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct WindowRows {
+    pub(super) rows: Vec<ParsedRow>,
+    /// The messages in other positions on the same pages.
+    pub(super) others: Vec<Message>,
+}
+
 /// The result of reading a window.
 #[derive(Debug)]
 pub(super) enum ReadResult {
-    Complete(Vec<ParsedRow>),
+    Complete(WindowRows),
     /// The rows in the window's positions are not in order of time: more of its messages may lie
     /// elsewhere.
     OutOfOrder,
@@ -168,7 +177,9 @@ impl PageAssembly {
         }
         let positions = range.from..range.to;
         let rows = positions.filter_map(|position| self.0.remove(&position));
-        ReadResult::Complete(rows.collect())
+        let rows = rows.collect();
+        let others = self.0.into_values().flatten().collect();
+        ReadResult::Complete(WindowRows { rows, others })
     }
 
     /// Returns the row in a position.
@@ -246,6 +257,7 @@ mod tests {
             view()
                 .into_window_rows(window(), range(1, 3))
                 .unwrap()
+                .rows
                 .len(),
             2
         );
@@ -253,6 +265,7 @@ mod tests {
             view()
                 .into_window_rows(window(), range(0, 4))
                 .unwrap()
+                .rows
                 .len(),
             4
         );

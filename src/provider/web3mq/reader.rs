@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::api::Web3mqApi;
 use super::message::{ParsedRow, time_of};
-use super::page_assembly::{PositionRange, ReadResult};
+use super::page_assembly::{PositionRange, ReadResult, WindowRows};
 use super::row_reader::RowReader;
 use super::topic::Topic;
+use crate::domain::message::Message;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
@@ -39,15 +40,15 @@ impl Web3mqWindowReader {
         asked: Window,
         request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
-        let window = topic.open_end(&self.api, asked);
+        let is_tail = topic.is_tail(&self.api, asked);
         for attempt in 1..=MAX_READ_ATTEMPTS {
             topic.forget_older(POSITIONS_LIFETIME).await;
-            let location = topic.locate(&self.api, window).await?;
+            let location = topic.locate(&self.api, asked, is_tail).await?;
             let requested_at = self.api.gate().clock().time_at(location.valid_since);
             if location.is_undated {
                 return self.read_undated(topic, requested_at).await;
             }
-            let whole = location.range;
+            let (window, whole) = (location.window, location.range);
             let room = request.room;
             let rows = room.messages.min(room.bytes / self.api.row_bytes());
             let part = whole.part(request.from.offset, rows);
@@ -61,10 +62,15 @@ impl Web3mqWindowReader {
                 read => read?,
             };
             match read {
-                ReadResult::Complete(rows) => {
+                ReadResult::Complete(found) => {
+                    if next.is_none() {
+                        topic.record_tail(location.changed_total);
+                    }
+                    // Beside a part stand messages of other parts.
+                    let others_from = location.others_from.filter(|_| part == whole);
                     return Ok(FetchedWindow {
                         next,
-                        ..counted_up_to(asked, rows, requested_at)
+                        ..into_fetched(asked, found, others_from, requested_at)
                     });
                 }
                 ReadResult::OutOfOrder if attempt == MAX_READ_ATTEMPTS => {
@@ -136,16 +142,20 @@ impl Web3mqWindowReader {
     }
 }
 
-/// Returns a window of these rows. Those behind its end are archived with it, and not counted.
-pub(super) fn counted_up_to(
+/// Returns a window of the rows that were found. Those behind its end are archived with it, and not
+/// counted; nor are those beside it, which are archived from a time on.
+pub(super) fn into_fetched(
     window: Window,
-    rows: Vec<ParsedRow>,
+    found: WindowRows,
+    others_from: Option<Millis>,
     requested_at: Millis,
 ) -> FetchedWindow {
     let is_counted = |row: &&ParsedRow| time_of(row).is_none_or(|at| at < window.to().start());
-    let count = rows.iter().filter(is_counted).count() as u64;
+    let count = found.rows.iter().filter(is_counted).count() as u64;
+    let is_wanted = |other: &Message| others_from.is_some_and(|from| from <= other.sent_at);
+    let others = found.others.into_iter().filter(is_wanted).map(Ok);
     FetchedWindow {
         provider_count: Some(count),
-        ..FetchedWindow::from_items(rows, requested_at)
+        ..FetchedWindow::from_items(others.chain(found.rows), requested_at)
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::api::Web3mqApi;
-use super::reader::counted_up_to;
+use super::page_assembly::WindowRows;
+use super::reader::into_fetched;
 use super::splitting;
 use super::topic::Topic;
 use crate::domain::time::Millis;
@@ -48,20 +49,20 @@ impl Web3mqSurveyor {
         target: u64,
     ) -> Result<Survey, ProviderError> {
         topic.forget_older(POSITIONS_LIFETIME).await;
-        let open = topic.open_end(&self.api, range);
-        let location = topic.locate(&self.api, open).await?;
+        let is_tail = topic.is_tail(&self.api, range);
+        let location = topic.locate(&self.api, range, is_tail).await?;
         let requested_at = self.api.gate().clock().time_at(location.valid_since);
         let positions = location.range;
         if location.is_undated {
             return Ok(Survey::OneWindow(Some(positions.len())));
         }
-        let complete = |rows| Survey::Complete(counted_up_to(range, rows, requested_at));
-        if positions.len() == 0 {
-            return Ok(complete(vec![]));
-        }
         let last_page = location.last_page;
-        if let Some(rows) = last_page.and_then(|page| page.into_window_rows(open, positions)) {
-            return Ok(complete(rows));
+        let shown = last_page.and_then(|page| page.into_window_rows(location.window, positions));
+        let empty = (positions.len() == 0).then(WindowRows::default);
+        if let Some(found) = shown.or(empty) {
+            topic.record_tail(location.changed_total);
+            let fetched = into_fetched(range, found, location.others_from, requested_at);
+            return Ok(Survey::Complete(fetched));
         }
         let count = positions.len();
         if splitting::window_count(count, target) == 1 || range.seconds() == 1 {
@@ -86,7 +87,7 @@ impl Web3mqSurveyor {
     ) -> Result<RangeCount, ProviderError> {
         topic.forget_older(POSITIONS_LIFETIME).await;
         topic.confirm(&self.api, TOTAL_LIFETIME).await?;
-        let messages = topic.locate(&self.api, range).await?.range.len();
+        let messages = topic.locate(&self.api, range, false).await?.range.len();
         Ok(RangeCount {
             messages,
             from: range.from().start(),

@@ -4,28 +4,33 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
 use super::answers::TopicPage;
 use super::api::Web3mqApi;
 use super::arrival_state::ArrivalState;
-use super::message::ParsedRow;
+use super::message::{ParsedRow, time_of};
 use super::page_assembly::PageView;
 use super::positions::PositionIndex;
 use super::streams::{KEY_PREFIX, TopicMessages};
+use crate::domain::arrival::ArrivalMark;
 use crate::domain::lock::lock;
 use crate::domain::stream::Stream;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
-use crate::provider::limits::web3mq::{DISTRUST_LIFETIME, FUTURE_S, MAX_COUNTED_PAGES, PRESENT};
+use crate::provider::limits::web3mq::{
+    DISTRUST_LIFETIME, MAX_COUNTED_PAGES, POSITIONS_LIFETIME, PRESENT,
+};
 
 /// A topic and the known positions of its messages.
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) stream: Arc<Stream>,
     pub(super) name: String,
+    /// The start of the history that is wanted.
+    pub(super) since: Millis,
     pub(super) state: Mutex<TopicState>,
     /// The time at which an empty page has contradicted the provider's total.
     distrusted_at: SyncMutex<Option<Instant>>,
@@ -33,6 +38,8 @@ pub(super) struct Topic {
     pub(super) arrivals: ArrivalState,
     /// The latest end of a window that was asked for, in seconds.
     latest_end: AtomicI64,
+    /// The number of messages when a tail was last read. `None` if none was read in this session.
+    tail_total: SyncMutex<Option<u64>>,
 }
 
 /// The known positions of a topic.
@@ -57,6 +64,15 @@ impl TopicState {
             .record_times(view.first, &view.times(), interest);
     }
 
+    /// True if a known message is newer than the newest one of the first page.
+    fn is_newer_than(&self, page: &TopicPage) -> bool {
+        let newest = page.rows.iter().find_map(time_of);
+        let known = self.positions.newest();
+        newest
+            .zip(known)
+            .is_some_and(|(at, known)| at.second() < known.second())
+    }
+
     fn is_older_than(&self, age: Duration) -> bool {
         self.valid_since.is_some_and(|since| since.elapsed() >= age)
     }
@@ -64,15 +80,17 @@ impl TopicState {
 
 impl Topic {
     /// Returns the topic of a stream; `None` if the stream's key names none.
-    pub(super) fn from_stream(stream: &Stream) -> Option<Self> {
+    pub(super) fn from_stream(stream: &Stream, since: Option<Millis>) -> Option<Self> {
         let name = stream.key.strip_prefix(KEY_PREFIX)?.to_owned();
         Some(Self {
             stream: Arc::new(stream.clone()),
             name,
+            since: since.unwrap_or(Millis(i64::MIN)),
             state: Mutex::default(),
             distrusted_at: SyncMutex::default(),
             arrivals: ArrivalState::default(),
             latest_end: AtomicI64::new(i64::MIN),
+            tail_total: SyncMutex::default(),
         })
     }
 
@@ -90,6 +108,13 @@ impl Topic {
         if state.is_older_than(age) {
             *state = TopicState::default();
         }
+    }
+
+    /// Waits until the part before is archived. Returns the place behind it.
+    pub(super) async fn next_turn(&self) -> (OwnedMutexGuard<()>, ArrivalMark) {
+        let turn = self.arrivals.next_turn().await;
+        self.forget_older(POSITIONS_LIFETIME).await;
+        turn
     }
 
     /// Forgets all positions.
@@ -141,15 +166,31 @@ impl Topic {
         }
     }
 
-    /// Returns the window without its end if it reaches up to the present: then the messages of
-    /// senders whose clock is ahead belong to it.
-    pub(super) fn open_end(&self, api: &Web3mqApi, window: Window) -> Window {
+    /// Sets the place up to which the topic is archived in order of arrival. Nothing else that was
+    /// read is known to be archived then.
+    pub(super) fn set_arrival_mark(&self, mark: Option<ArrivalMark>) {
+        self.arrivals.set_mark(mark);
+        *lock(&self.tail_total) = None;
+    }
+
+    /// True if a window is the tail: it reaches up to the present.
+    pub(super) fn is_tail(&self, api: &Web3mqApi, window: Window) -> bool {
         let latest = self.latest_end.fetch_max(window.to().0, Ordering::Relaxed);
         let present = api.gate().clock().now().second().minus(PRESENT);
-        if window.to() < present.max(Second(latest)) {
-            return window;
+        window.to() >= present.max(Second(latest))
+    }
+
+    /// Returns the number of messages when a tail was last read.
+    pub(super) fn tail_total(&self) -> Option<u64> {
+        *lock(&self.tail_total)
+    }
+
+    /// Records that a tail was read when the topic had this number of messages. `None`: nothing had
+    /// changed.
+    pub(super) fn record_tail(&self, changed_total: Option<u64>) {
+        if changed_total.is_some() {
+            *lock(&self.tail_total) = changed_total;
         }
-        window.hull(Window::with_length(window.to(), FUTURE_S))
     }
 
     /// Reads a page. Its total is left out if it cannot be believed. A page that contradicts its
@@ -273,6 +314,10 @@ impl Topic {
                     // No message came or went: the known positions are confirmed.
                     state.valid_since = state.valid_since.map(|_| asked);
                 } else {
+                    if total > state.positions.total() && state.is_newer_than(&page) {
+                        // A message that came last is older than one before it.
+                        self.read_by_arrival(api);
+                    }
                     // A new message need not have come last.
                     *state = TopicState::default();
                 }

@@ -180,6 +180,7 @@ pub(in crate::store) fn stream_ledger<DB: Driver>(
     windows: Vec<LedgerRow>,
     quarantine: Vec<QuarantineEntry>,
 ) -> Result<StreamLedger, StoreError> {
+    let has_mark = optional_count::<DB>(row, "position")?.is_some();
     Ok(StreamLedger {
         key: text::<DB>(row, "key")?,
         scope: scope::<DB>(row)?,
@@ -187,6 +188,7 @@ pub(in crate::store) fn stream_ledger<DB: Driver>(
         followed_at: second::<DB>(row, "followed_at_s")?,
         active: flag::<DB>(row, "active")?,
         discovered: flag::<DB>(row, "discovered")?,
+        arrival_mark: has_mark.then(|| arrival_mark::<DB>(row)).transpose()?,
         windows,
         quarantine,
     })

@@ -4,6 +4,7 @@ use super::account::StreamId;
 use super::message::ArchivedMessage;
 use super::window::LedgerRow;
 use crate::domain::account::AccountIdentity;
+use crate::domain::arrival::ArrivalMark;
 use crate::domain::frontier::Frontier;
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
@@ -34,6 +35,8 @@ pub struct StreamLedger {
     pub active: bool,
     /// True if the stream was discovered rather than configured.
     pub discovered: bool,
+    /// The place up to which it is archived, if it is read in order of arrival.
+    pub arrival_mark: Option<ArrivalMark>,
     pub windows: Vec<LedgerRow>,
     pub quarantine: Vec<QuarantineEntry>,
 }

@@ -14,6 +14,11 @@ pub(in crate::store) const MOVE_ARRIVAL_MARK: &str = "
       AND $2 = coalesce((SELECT m.position FROM arrival_mark m WHERE m.stream_id = $1), 0)
     ON CONFLICT (stream_id) DO UPDATE SET position = excluded.position, last_hash = excluded.last_hash";
 
+/// Sets the mark of a stream, wherever it is.
+pub(in crate::store) const RESTORE_ARRIVAL_MARK: &str = "
+    INSERT INTO arrival_mark (stream_id, position, last_hash) VALUES ($1, $2, $3)
+    ON CONFLICT (stream_id) DO UPDATE SET position = excluded.position, last_hash = excluded.last_hash";
+
 /// Returns one row, even for a stream without a mark.
 pub(in crate::store) const ARRIVAL_MARK_OF_STREAM: &str = "
     SELECT coalesce(m.position, 0) AS position, m.last_hash AS last_hash

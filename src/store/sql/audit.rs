@@ -36,9 +36,10 @@ pub(in crate::store) const LEDGER_ACCOUNTS: &str = "
     ORDER BY name";
 
 pub(in crate::store) const LEDGER_STREAMS: &str = "
-    SELECT id, account_id, key, wanted_from_s, followed_at_s, active, discovered, sender, recipient, conversation
-    FROM stream
-    ORDER BY account_id, key";
+    SELECT s.id, s.account_id, s.key, s.wanted_from_s, s.followed_at_s, s.active, s.discovered,
+           s.sender, s.recipient, s.conversation, m.position, m.last_hash
+    FROM stream s LEFT JOIN arrival_mark m ON m.stream_id = s.id
+    ORDER BY s.account_id, s.key";
 
 pub(in crate::store) const LEDGER_WINDOWS: &str = "
     SELECT stream_id, from_s, to_s, messages, provider_count, not_shown, doubt, doubted_at_ms,

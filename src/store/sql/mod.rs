@@ -22,7 +22,9 @@ pub(super) use accounts::{
     SET_SETTLE_OVERRIDE, reserve_block, upsert_streams,
 };
 pub(super) use alarms::{ACTIVE_ALARMS, ALARMS, DELETE_OLD_ALARMS, upsert_alarm};
-pub(super) use arrival_marks::{ARRIVAL_MARK_OF_STREAM, ARRIVAL_MARKS, MOVE_ARRIVAL_MARK};
+pub(super) use arrival_marks::{
+    ARRIVAL_MARK_OF_STREAM, ARRIVAL_MARKS, MOVE_ARRIVAL_MARK, RESTORE_ARRIVAL_MARK,
+};
 pub(super) use audit::{
     ACCOUNT_OF_STREAM, ADD_DIGEST, ALL_STREAMS, DELETE_QUARANTINE, DELETE_STREAM_LEDGER,
     INSERT_QUARANTINE, LATEST_ID, LEDGER_ACCOUNTS, LEDGER_QUARANTINE, LEDGER_STREAMS,

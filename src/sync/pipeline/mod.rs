@@ -315,7 +315,8 @@ impl<'a> Pipeline<'a> {
         let known_times = self.plan.take_known_times(job.stream, refetch.row);
         known_times.is_some_and(|known_times| {
             let (sealed_at, settle) = (refetch.sealed_at, self.session.settle());
-            seal::argues_for_longer_settle(sealed_at, &known_times, &fetched.messages, settle)
+            let known = (job.range, &known_times[..]);
+            seal::argues_for_longer_settle(sealed_at, known, &fetched.messages, settle)
         })
     }
 

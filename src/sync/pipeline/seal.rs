@@ -131,19 +131,19 @@ pub(super) fn unreadable_doubt(messages: usize, unreadable: usize) -> Option<Str
     is_most.then(|| format!("{unreadable} of {all} messages could not be read"))
 }
 
-/// True if a refetch found a message that a longer settle age would have caught. Messages that
-/// came even later are no argument for it.
+/// True if a refetch of a range found a message that a longer settle age would have caught.
+/// Messages that came even later are no argument for it, nor are those beside the range.
 ///
-/// `known_times` are the times of the messages that were archived before, in order.
+/// `known_times` are the times of the messages of the range that were archived before, in order.
 pub(super) fn argues_for_longer_settle(
     sealed_at: Millis,
-    known_times: &[Millis],
+    (range, known_times): (Window, &[Millis]),
     messages: &[IdentifiedMessage],
     settle: std::time::Duration,
 ) -> bool {
     let times = messages.iter().map(|message| message.message.sent_at);
     let newest_late = times
-        .filter(|at| known_times.binary_search(at).is_err())
+        .filter(|at| range.contains(*at) && known_times.binary_search(at).is_err())
         .max();
     newest_late.is_some_and(|newest| sealed_at.since(newest) < settle * LATE_WITHIN_SETTLES)
 }
@@ -367,13 +367,16 @@ mod tests {
     fn only_messages_that_came_soon_after_the_seal_argue_for_a_longer_settle_age() {
         let settle = Duration::from_secs(10);
         let sealed_at = Millis(1_000_000);
+        let range = window(900, 995);
         let argues = |sent_at: i64, known: &[i64]| {
             let known: Vec<Millis> = known.iter().copied().map(Millis).collect();
-            argues_for_longer_settle(sealed_at, &known, &[message(sent_at)], settle)
+            argues_for_longer_settle(sealed_at, (range, &known), &[message(sent_at)], settle)
         };
         assert!(argues(920_001, &[]));
         assert!(!argues(920_000, &[]), "eight settle ages before");
         assert!(!argues(990_000, &[990_000]), "it was known");
-        assert!(!argues_for_longer_settle(sealed_at, &[], &[], settle));
+        assert!(!argues(995_000, &[]), "it lies beside the range");
+        let nothing = argues_for_longer_settle(sealed_at, (range, &[]), &[], settle);
+        assert!(!nothing);
     }
 }

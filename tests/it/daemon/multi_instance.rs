@@ -7,16 +7,18 @@ use std::time::Instant;
 
 use backscroll::domain::time::{Millis, Second};
 use backscroll::domain::window::Window;
-use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer};
+use backscroll::sandbox::{CallFilter, Fault, ScriptedAnswer, Web3mqMessage};
 use backscroll::store::{
     Accounts, Archive, Commit, IfMissing, Lease, NewAccount, PostgresStore, StoreError, StreamId,
     Windows,
 };
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use toml::Table;
 
 use crate::support::config::EVERY_SECOND_SCHEDULE;
 use crate::support::daemon_process::DaemonProcess;
 use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
+use crate::support::messages::web3mq_message;
 use crate::support::postgres_env::PostgresEnv;
 use crate::support::postgres_server;
 
@@ -140,6 +142,63 @@ fn second_daemon_takes_over_a_killed_one() {
     assert_eq!(said.matches("taken over").count(), 2, "{said}");
     postgres.env.sync().assert_ok();
     postgres.assert_archive_equals_truth_until(edge);
+    postgres.env.assert_no_rule_broken();
+}
+
+/// A topic in order of arrival is read part after part. One daemon is killed between two parts, and
+/// the next one is stopped.
+#[test]
+fn topic_in_order_of_arrival_is_read_on_by_the_next_daemon() {
+    const TOPIC: &str = "group:order";
+    const MESSAGES: i64 = 7000;
+    let flags = ["--requests-per-second", "12", "--topic-order", "arrival"];
+    let nothing = ["--messages", "0", "--topic-messages", "0"];
+    let mut postgres = env_with_two_daemons(&[flags, nothing].concat());
+    postgres.env = postgres.env.with_only("web3mq");
+    let topic = Table::from_iter([("topic".to_owned(), TOPIC.into())]);
+    postgres.env.config_mut().set_streams("web3mq", &[topic]);
+    let user = postgres.env.world().user_ids().remove(0);
+    let begin = postgres.env.world().now().0 - (MESSAGES + 600) * 1000;
+    let append = |numbers: std::ops::Range<i64>| {
+        for n in numbers {
+            let behind = if n % 20 == 7 { 3_600_000 } else { 0 };
+            let message = Web3mqMessage {
+                messageid: format!("id-{n}"),
+                ..web3mq_message(TOPIC, begin + n * 1000 - behind, None)
+            };
+            let world = postgres.env.world();
+            world.append_web3mq(&user, message).unwrap();
+        }
+    };
+    append(0..MESSAGES - 500);
+    let edge = postgres.env.settled_edge();
+
+    let mut first = DaemonProcess::start(&postgres.env);
+    wait_until("the archive is made", || archive_exists(&postgres));
+    let position = || postgres.query_number("SELECT coalesce(max(position), 0) FROM arrival_mark");
+    wait_until("a part of the first", || position() > 0);
+    let mut second = DaemonProcess::start(&postgres.env);
+    first.kill();
+    let read_by_first = position();
+    wait_until("a part of the second", || position() > read_by_first);
+    append(MESSAGES - 500..MESSAGES);
+    let mut third = DaemonProcess::start(&postgres.env);
+    stop_daemon(&mut second);
+    let read_by_second = position();
+    assert!(read_by_second < MESSAGES, "the third has work to do");
+    let archived = || postgres.query_number("SELECT count(*) FROM message");
+    wait_until("all", || archived() >= MESSAGES);
+    stop_daemon(&mut third);
+
+    postgres.env.sync().assert_ok();
+    postgres.assert_archive_equals_truth_until(edge);
+    let distinct = "SELECT count(DISTINCT provider_message_id) FROM archive";
+    assert_eq!(
+        (archived(), postgres.query_number(distinct)),
+        (MESSAGES, MESSAGES)
+    );
+    assert_eq!(position(), MESSAGES);
+    postgres.env.run(&["verify", "--remote"]).assert_ok();
     postgres.env.assert_no_rule_broken();
 }
 

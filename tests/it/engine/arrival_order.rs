@@ -1,11 +1,13 @@
 //! Web3MQ topics in either order: that of the times that senders have set, and that of arrival.
 
+use std::time::Duration;
+
 use backscroll::sandbox::Web3mqMessage;
 use toml::Table;
 
 use crate::support::env::TestEnv;
 use crate::support::messages::web3mq_message;
-use crate::support::passes::run_pass;
+use crate::support::passes::{KeptEngine, SYNC, run_pass};
 use crate::support::postgres_server;
 use crate::support::verify_fixture::VerifyFixture;
 
@@ -81,14 +83,34 @@ impl OrderedTopic {
     /// Appends these messages in the order in which they arrive.
     fn append(&self, arrivals: std::ops::Range<i64>) {
         for n in arrivals {
-            let message = Web3mqMessage {
-                messageid: format!("id-{n}"),
-                ..web3mq_message(TOPIC, self.begin + n * STEP + self.senders.offset(n), None)
-            };
-            self.env()
-                .world()
-                .append_web3mq(&self.user, message)
-                .unwrap();
+            let ms = self.begin + n * STEP + self.senders.offset(n);
+            self.append_at(&format!("id-{n}"), ms);
+        }
+    }
+
+    /// Appends a message that its sender dates to this time in milliseconds.
+    fn append_at(&self, id: &str, ms: i64) {
+        let message = Web3mqMessage {
+            messageid: id.to_owned(),
+            ..web3mq_message(TOPIC, ms, None)
+        };
+        let world = self.env().world();
+        world.append_web3mq(&self.user, message).unwrap();
+    }
+
+    fn archived(&self) -> i64 {
+        self.fixture.query_number("SELECT count(*) FROM archive")
+    }
+
+    /// Copies the archive into a new database, and continues with the copy.
+    fn copied_to(self, database: Option<(String, String)>) -> Self {
+        let (url, database) = database.unzip();
+        let url = url.unwrap_or_else(|| "sqlite://archive.db".to_owned());
+        self.env().run(&["copy", "--to", &url]).assert_ok();
+        let env = self.fixture.env.with_database(&url);
+        Self {
+            fixture: VerifyFixture { env, database },
+            ..self
         }
     }
 
@@ -280,11 +302,107 @@ fn statuses_of_a_topic_in_order_of_arrival_are_refreshed() {
         let message = web3mq_message("group:read", begin + n * 30_000 - late, status);
         env.world().append_web3mq(&user, message).unwrap();
     }
-    let (_, new, _) = run_pass(&env, crate::support::passes::SYNC);
+    let (_, new, _) = run_pass(&env, SYNC);
     assert_eq!(new, 60);
     env.world().advance_statuses();
     let (_, new, changed) = run_pass(&env, backscroll::sync::Purpose::Refresh);
     assert_eq!((new, changed), (0, 60));
     let suspect = "SELECT count(*) FROM coverage WHERE state = 'suspect'";
     assert_eq!(env.query_number(suspect), 0);
+}
+
+/// Its time lies in a range that is sealed.
+#[test]
+fn late_message_on_the_newest_page_is_archived_at_once() {
+    for new_database in [IN_SQLITE, IN_POSTGRES] {
+        let topic = OrderedTopic::new("time", Senders::Exact, new_database());
+        topic.append(0..FIRST);
+        topic.sync();
+        for n in [FIRST - 70, FIRST - 40, FIRST - 1] {
+            topic.append_at(&format!("late-{n}"), topic.begin + n * STEP - 1500);
+        }
+        let requests = topic.sync();
+        assert!(requests <= 3, "{requests}");
+        assert_eq!(topic.archived(), FIRST + 3);
+        assert!(!topic.has_mark(), "the node keeps the order of time");
+        topic.fixture.verify(&[]).assert_ok();
+        topic.fixture.verify(&["--remote", "--repair"]).assert_ok();
+        topic.assert_archived(FIRST + 3, "late");
+    }
+}
+
+#[test]
+fn newest_page_brings_nothing_from_before_the_wanted_history() {
+    let mut topic = OrderedTopic::new("time", Senders::Exact, None);
+    topic.append(0..FIRST);
+    let since = backscroll::domain::time::Millis(topic.begin + (FIRST - 20) * STEP).to_string();
+    let env = topic.fixture.env.with_account_setting("since", since);
+    topic.fixture.env = env;
+    topic.sync();
+    assert_eq!(topic.archived(), 20);
+    topic.append_at("late", topic.begin + (FIRST - 10) * STEP + 1);
+    topic.append_at("unwanted", topic.begin + (FIRST - 30) * STEP + 1);
+    topic.sync();
+    assert_eq!(topic.archived(), 21);
+}
+
+#[test]
+fn messages_from_the_future_are_not_read_again_while_nothing_arrives() {
+    const FUTURE: i64 = 450;
+    let topic = OrderedTopic::new("time", Senders::Exact, None);
+    topic.append(0..FIRST);
+    let now = topic.env().world().now().0;
+    let append = |n: i64, ms: i64| topic.append_at(&format!("new-{n}"), ms);
+    for n in 0..FUTURE {
+        append(n, now + HOUR + n * 1000);
+    }
+    let mut engine = KeptEngine::start(topic.env(), Duration::from_secs(30));
+    assert_eq!(engine.pass(SYNC).1, (FIRST + FUTURE) as u64);
+    engine.pass(SYNC);
+    topic.env().world().rules().reset();
+    engine.pass(SYNC);
+    let topics = topic
+        .fixture
+        .query_number("SELECT count(*) FROM stream WHERE key LIKE 'topic=%'");
+    let history = topic.env().sandbox.rules().total.history as i64;
+    assert_eq!(history, topics, "one for each topic");
+    append(FUTURE, now - 3000);
+    append(FUTURE + 1, now + HOUR + 1500);
+    assert_eq!(
+        engine.pass(SYNC).1,
+        2,
+        "one of the present and one of the future"
+    );
+}
+
+/// The late messages fill the newest page and are in order among themselves: no page is out of
+/// order, but its newest message is older than one before it.
+#[test]
+fn order_of_arrival_shows_when_the_newest_message_becomes_older() {
+    const LATE: i64 = 150;
+    let topic = OrderedTopic::new("arrival", Senders::Exact, None);
+    topic.append(0..FIRST);
+    let mut engine = KeptEngine::start(topic.env(), Duration::from_secs(30));
+    assert_eq!(engine.pass(SYNC).1, FIRST as u64);
+    for n in 0..LATE {
+        topic.append_at(&format!("late-{n}"), topic.begin + n * STEP + 1);
+    }
+    assert_eq!(engine.pass(SYNC).1, LATE as u64);
+    assert!(topic.has_mark());
+}
+
+#[test]
+fn copy_continues_where_the_original_has_read_a_topic_in_order_of_arrival() {
+    for (from, to) in [(IN_SQLITE, IN_POSTGRES), (IN_POSTGRES, IN_SQLITE)] {
+        let topic = OrderedTopic::new("arrival", Senders::Behind, from());
+        topic.append(0..FIRST);
+        topic.sync();
+        topic.append(FIRST..FIRST + LATER);
+        let copy = topic.copied_to(to());
+        assert!(copy.has_mark());
+        let requests = copy.sync();
+        assert!(requests <= 6, "{requests}: the topic is read once more");
+        copy.assert_archived(FIRST + LATER, "the copy");
+        assert!(copy.sync() <= 2);
+    }
 }

@@ -56,6 +56,7 @@ fn stream(random: &mut fastrand::Rng, number: usize, settled: i64) -> StreamLedg
         followed_at: wanted_from,
         active,
         discovered,
+        arrival_mark: None,
         windows,
         quarantine: vec![],
     }

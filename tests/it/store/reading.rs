@@ -43,6 +43,7 @@ fn stream(key: &str, windows: Vec<LedgerRow>) -> StreamLedger {
         followed_at: Second(-9_000),
         active: true,
         discovered: false,
+        arrival_mark: None,
         windows,
         quarantine: vec![],
     }

@@ -1,6 +1,7 @@
 //! Single passes over the archive of a test environment, and checks of its ledger.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::time::Millis;
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::env::TestEnv;
 use crate::support::messages::web3mq_message;
-use crate::support::sandbox_providers::sandbox_providers;
+use crate::support::sandbox_providers::sandbox_providers_with_clock;
 
 pub(crate) const SYNC: Purpose = Purpose::Sync(HistoryBounds {
     since: None,
@@ -21,19 +22,37 @@ pub(crate) const SYNC: Purpose = Purpose::Sync(HistoryBounds {
 /// Runs a pass with a new engine. Returns the numbers of requests, of new and of changed messages.
 #[track_caller]
 pub(crate) fn run_pass(env: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
-    env.block_on(async {
-        let store = Arc::new(
-            SqliteStore::open(&env.archive_path(), IfMissing::Create)
-                .await
-                .unwrap(),
-        );
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut engine = Engine::new(sandbox_providers(env), store.clone(), &clock);
-        let reports = engine
-            .pass(purpose, &CancellationToken::new())
-            .await
-            .unwrap();
-        store.close().await;
+    let mut engine = KeptEngine::start(env, Duration::from_secs(1));
+    let figures = engine.pass(purpose);
+    env.block_on(engine.store.close());
+    figures
+}
+
+/// An engine that remembers between passes what a daemon does.
+pub(crate) struct KeptEngine<'a> {
+    env: &'a TestEnv,
+    store: Arc<SqliteStore>,
+    engine: Engine,
+}
+
+impl<'a> KeptEngine<'a> {
+    pub(crate) fn start(env: &'a TestEnv, settle: Duration) -> Self {
+        env.block_on(async {
+            let path = env.archive_path();
+            let store = SqliteStore::open(&path, IfMissing::Create).await;
+            let store = Arc::new(store.unwrap());
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let providers = sandbox_providers_with_clock(env, &clock, settle);
+            let engine = Engine::new(providers, store.clone(), &clock);
+            Self { env, store, engine }
+        })
+    }
+
+    /// Runs a pass. Returns the numbers of requests, of new and of changed messages.
+    #[track_caller]
+    pub(crate) fn pass(&mut self, purpose: Purpose) -> (u64, u64, u64) {
+        let stop = CancellationToken::new();
+        let reports = self.env.block_on(self.engine.pass(purpose, &stop)).unwrap();
         for report in &reports {
             assert!(report.failure.is_none(), "{report:?}");
         }
@@ -45,7 +64,7 @@ pub(crate) fn run_pass(env: &TestEnv, purpose: Purpose) -> (u64, u64, u64) {
             sum(|tally| tally.new),
             sum(|tally| tally.changed),
         )
-    })
+    }
 }
 
 /// Panics unless every ledger row equals the archive and the provider's count.

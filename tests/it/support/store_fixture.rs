@@ -289,6 +289,7 @@ impl StoreFixture {
             followed_at: Second(wanted_from),
             active: true,
             discovered: false,
+            arrival_mark: None,
             windows,
             quarantine: vec![],
         };
