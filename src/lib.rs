@@ -55,6 +55,7 @@
 //! | Where are tables and views defined? | `migrations/`, and a dump in `docs/schema/` |
 //! | How are digests computed and verified? | `domain/digest.rs`, `proof/mod.rs` |
 //! | Which messages may a reader ask for, and is the answer complete? | `reader/filter.rs`, `reader/completeness.rs` |
+//! | How does a query of `backscroll sql` run, and what keeps it from writing? | `store/query/` |
 //! | Where is a metric defined? | `daemon/web/metrics/definitions.rs` |
 //! | Where is an alarm defined? | `alerts/rules/` |
 //! | Where is a command? | `cli/`, one file each |

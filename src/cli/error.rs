@@ -1,10 +1,13 @@
 //! The errors of all commands.
 
+use std::io::Write as _;
+
 #[cfg(feature = "sandbox")]
 use super::scratch::ScratchError;
 use crate::alerts::WebhookError;
 use crate::config::ConfigError;
 use crate::daemon::ScheduleError;
+use crate::domain::format::sanitized_lines;
 use crate::proof::manifest::ManifestError;
 use crate::provider::ClientSetupError;
 use crate::reader::FilterError;
@@ -40,6 +43,9 @@ pub(super) enum CliError {
     #[error(transparent)]
     #[cfg(feature = "sandbox")]
     Scratch(#[from] ScratchError),
+    /// A query has no complete result.
+    #[error("{0}")]
+    Query(String),
     #[error("standard output cannot be written: {0}")]
     Output(std::io::Error),
     #[error("{0}")]
@@ -47,6 +53,18 @@ pub(super) enum CliError {
 }
 
 impl CliError {
+    /// Prints the messages and the remedy to standard error.
+    pub(super) fn print(&self) {
+        // An error is ignored: there is no other place to report it.
+        let mut stderr = std::io::stderr();
+        for message in self.messages() {
+            let _ = writeln!(stderr, "error: {}", sanitized_lines(&message));
+        }
+        if let Some(hint) = self.hint() {
+            let _ = writeln!(stderr, "  hint: {hint}");
+        }
+    }
+
     /// Returns the messages: several for a configuration with several mistakes.
     pub(super) fn messages(&self) -> Vec<String> {
         match self {
@@ -67,6 +85,7 @@ impl CliError {
             Self::Config(_)
             | Self::Usage(_)
             | Self::Filter(FilterError::UnknownName { .. })
+            | Self::Query(_)
             | Self::Client(_)
             | Self::Schedule(_)
             | Self::Webhook(_)

@@ -58,3 +58,19 @@ pub(super) const LOG_INTERVAL: Duration = Duration::from_secs(30);
 /// The maximum number of streams in the summary of a sync. If there are more, only unhealthy ones
 /// are listed.
 pub(super) const MAX_LISTED_STREAMS: usize = 24;
+
+// sql
+
+/// The maximum length in bytes of a query from standard input. A longer text is not a query: a file of
+/// data, most likely.
+pub(super) const MAX_QUERY_BYTES: u64 = 1 << 20;
+/// The maximum number of rows from which the widths of a table are measured, before any is printed. A
+/// larger value costs memory.
+pub(super) const MAX_MEASURED_ROWS: usize = 1000;
+/// The maximum number of bytes in these rows.
+pub(super) const MAX_MEASURED_BYTES: usize = 1 << 20;
+/// The maximum width to which the cells of a column are filled. Longer values are printed in full, and
+/// move the cells behind them.
+pub(super) const MAX_COLUMN_WIDTH: usize = 60;
+/// The maximum number of inputs in the history of the prompt.
+pub(super) const MAX_HISTORY_ENTRIES: usize = 1000;

@@ -24,7 +24,7 @@ const EXIT_STATUS: [(&str, &str); 4] = [
 
 const ENVIRONMENT_INTRODUCTION: &str =
     "An option on the command line takes precedence over its variable.";
-const ENVIRONMENT: [(&str, &str); 8] = [
+const ENVIRONMENT: [(&str, &str); 10] = [
     ("BACKSCROLL_CONFIG", "The configuration, like --config."),
     ("BACKSCROLL_LOG", "The log levels, like --log."),
     (
@@ -49,6 +49,14 @@ const ENVIRONMENT: [(&str, &str); 8] = [
         "The user's configuration folder; ~/.config by default.",
     ),
     (
+        "XDG_STATE_HOME",
+        "The folder of what a user's programs remember; ~/.local/state by default.",
+    ),
+    (
+        "NO_COLOR",
+        "If it is not empty, backscroll sql prints no colours.",
+    ),
+    (
         "COLUMNS",
         "The width of tables; by default that of the terminal.",
     ),
@@ -56,7 +64,7 @@ const ENVIRONMENT: [(&str, &str); 8] = [
 
 const FILES_INTRODUCTION: &str =
     "The configuration is the first that exists of the first three, unless --config names one.";
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     (
         "./config.toml",
         "The configuration of a trial. Relative paths in a configuration start at its own folder.",
@@ -68,6 +76,10 @@ const FILES: [(&str, &str); 6] = [
     (
         "/etc/backscroll/config.toml",
         "The configuration of the service.",
+    ),
+    (
+        "$XDG_STATE_HOME/backscroll/sql_history",
+        "The history of the prompt of backscroll sql. Only its user can read it.",
     ),
     (
         "/usr/share/doc/backscroll/config.toml",

@@ -8,6 +8,7 @@
 //! | how do accounts of the configuration become providers | `accounts` |
 //! | where are log levels and formats applied | `logging` |
 //! | where are tables, progress and summaries printed | `table`, `progress`, `summary` |
+//! | queries: the prompt, and the forms of a result | `sql/` |
 //! | in which forms is a time given | `time_arg` |
 //! | how do readers filter messages | `filter_args` |
 //! | what happens if standard output cannot be written | `output` |
@@ -45,6 +46,7 @@ mod sandbox;
 #[cfg(feature = "sandbox")]
 #[doc(hidden)]
 pub mod scratch;
+mod sql;
 mod status;
 mod summary;
 mod sync;
@@ -53,7 +55,6 @@ pub mod table;
 mod time_arg;
 mod verify;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,7 +67,6 @@ use logging::{GLOBAL_OPTIONS, LogHandle, LogProfile};
 
 use crate::config::{Config, UsedSecrets, find_config};
 use crate::domain::clock::{Clock, SystemClock};
-use crate::domain::format::sanitized_lines;
 
 /// Archives your chat history: copies the messages that Agora RTM and Web3MQ keep only for a
 /// limited time into a SQL database of your own.
@@ -107,6 +107,8 @@ enum Command {
     Plan(plan::Args),
     /// Prints the state of each stream: its watermark, its gaps, its errors
     Status(status::Args),
+    /// Runs a query in the archive, or opens a prompt. Nothing can be changed by it
+    Sql(sql::Args),
     /// Tests the configuration, the database and the credentials of each account, and lifts pauses
     Check,
     /// Serves the APIs of both providers on this machine, with a generated history
@@ -181,14 +183,7 @@ fn contains_password(argument: &str) -> bool {
 }
 
 fn print_error(error: &CliError) -> ExitCode {
-    // An error is ignored: there is no other place to report it.
-    for message in error.messages() {
-        let message = sanitized_lines(&message);
-        let _ = writeln!(std::io::stderr(), "error: {message}");
-    }
-    if let Some(hint) = error.hint() {
-        let _ = writeln!(std::io::stderr(), "  hint: {hint}");
-    }
+    error.print();
     ExitCode::from(error.exit_code())
 }
 
@@ -242,6 +237,7 @@ impl Cli {
                 verify::run(&args, &config, clock).await
             }
             Command::Status(args) => status::run(&args, &load(UsedSecrets::None)?, clock).await,
+            Command::Sql(args) => sql::run(args, &load(UsedSecrets::None)?).await,
             Command::Copy(args) => copy::run(&args, &load(UsedSecrets::None)?, &*clock).await,
             Command::Requeue => requeue::run(&load(UsedSecrets::None)?, clock).await,
             Command::Migrate(args) => migrate::run(&args, &load(UsedSecrets::None)?, &*clock).await,

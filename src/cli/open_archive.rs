@@ -1,9 +1,11 @@
 //! Opens the archive that a configuration or a flag names.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::DatabaseUrl;
 use crate::domain::clock::Clock;
+use crate::store::query::QueryConnection;
 use crate::store::{
     Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
 };
@@ -37,6 +39,20 @@ pub(super) async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, 
             Arc::new(PostgresStore::connect_read_only(server.options()).await?)
         }
     })
+}
+
+/// Opens the archive at a URL for the queries of people. A Postgres server stops each of them after
+/// `timeout`.
+pub(super) async fn open_to_query(
+    url: &DatabaseUrl,
+    timeout: Duration,
+) -> Result<QueryConnection, StoreError> {
+    match url {
+        DatabaseUrl::Sqlite(path) => QueryConnection::open_sqlite(path).await,
+        DatabaseUrl::Postgres(server) => {
+            QueryConnection::connect_postgres(server.options(), timeout).await
+        }
+    }
 }
 
 /// Opens the archive at a URL for writing. Only one process at a time can open an SQLite file so.

@@ -1,6 +1,6 @@
 //! Errors of the archive.
 
-use super::failure::{PRIMARY, RIGHTS, describe, remedy};
+use super::failure::{PRIMARY, RIGHTS, describe, remedy, sqlite_remedy};
 use super::path_fault::PathFault;
 use crate::domain::account::{IdentityDifference, IdentityPart};
 
@@ -91,6 +91,10 @@ pub enum StoreError {
         source: sqlx::Error,
     },
 
+    /// SQLite failed at a query of a person, whatever the query.
+    #[error("the database failed at a query: {message} (code {sqlite_code})")]
+    Query { message: String, sqlite_code: u32 },
+
     /// The database content contradicts a statement that succeeded or a rule of the schema.
     #[error("the archive contradicts itself at `{what}`: {fault}")]
     Inconsistent { what: &'static str, fault: String },
@@ -153,6 +157,9 @@ impl StoreError {
             Self::NotAnArchive { .. } => "name another file in database.url; this one is unchanged",
             Self::Database { source, .. } => remedy(source)
                 .unwrap_or("no data is lost; messages that were not committed are fetched again"),
+            Self::Query { sqlite_code, .. } => {
+                sqlite_remedy(sqlite_code & 0xFF).unwrap_or("nothing was changed; try again")
+            }
             Self::Inconsistent { .. } => "this is a bug; please report it with this message",
         }
     }

@@ -36,7 +36,8 @@ pub(super) fn remedy(error: &Error) -> Option<&'static str> {
     }
 }
 
-fn sqlite_remedy(primary_code: u32) -> Option<&'static str> {
+/// Returns what the operator can do about a failure of SQLite.
+pub(super) fn sqlite_remedy(primary_code: u32) -> Option<&'static str> {
     const READ_ONLY: u32 = 8;
     const CORRUPT: u32 = 11;
     const CANNOT_OPEN: u32 = 14;

@@ -77,6 +77,24 @@ pub(super) const COPY_CHUNK_RUNS: u64 = 1000;
 /// ledger rows of other streams.
 pub(super) const MAX_STREAMS_READ_SINGLY: usize = 16;
 
+/// Limits of the queries of people.
+pub(super) mod query {
+    use std::ffi::c_int;
+    use std::time::Duration;
+
+    /// The number of steps of SQLite between two looks at an interrupt: about 10 ms apart at most. A
+    /// smaller value slows queries down.
+    pub(in crate::store) const OPERATIONS_PER_CHECK: c_int = 10_000;
+
+    /// The size in bytes of the largest value and row that SQLite makes in a query. No message is as
+    /// large; a larger limit lets a query that joins many into one fill the memory.
+    pub(in crate::store) const MAX_VALUE_BYTES: i32 = 256 << 20;
+
+    /// The time for a Postgres server to end a query that is cancelled. After it the connection is
+    /// given up and the next query opens another.
+    pub(in crate::store) const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+}
+
 /// Limits of SQLite archives.
 pub(super) mod sqlite {
     use std::time::Duration;

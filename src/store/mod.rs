@@ -31,6 +31,7 @@
 //! | what is said if it cannot be opened, and what can be done | `path_fault.rs`, `failure.rs` |
 //! | schema versions, migrations and views | `schema.rs`, and the folder `migrations/` |
 //! | copying an archive into another | `copy.rs` |
+//! | queries of people: read-only, streamed, stoppable | `query/` |
 //! | tunables | `limits.rs` |
 //!
 //! Files import only files below them: `archive`, the roles, `write`, `seal` and `quarantine`,
@@ -62,6 +63,7 @@ mod path_fault;
 mod postgres;
 mod process_id;
 mod quarantine;
+pub mod query;
 mod quota;
 mod reading;
 mod records;

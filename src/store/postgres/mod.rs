@@ -180,7 +180,7 @@ async fn require_right(
     })
 }
 
-fn with_session(options: PgConnectOptions) -> PgConnectOptions {
+pub(super) fn with_session(options: PgConnectOptions) -> PgConnectOptions {
     options
         .application_name("backscroll")
         .options(SESSION_SETTINGS)
@@ -189,7 +189,7 @@ fn with_session(options: PgConnectOptions) -> PgConnectOptions {
 /// Opens one connection. It reports why it failed. A pool would only report a timeout.
 ///
 /// A server counts the connections of a process that has just ended for a moment longer.
-async fn connect_once(options: &PgConnectOptions) -> DriverResult<PgConnection> {
+pub(super) async fn connect_once(options: &PgConnectOptions) -> DriverResult<PgConnection> {
     let begun = Instant::now();
     loop {
         match PgConnection::connect_with(options).await {
@@ -253,7 +253,7 @@ async fn open_probe(options: &PgConnectOptions) -> DriverResult<PgConnection> {
 }
 
 /// Returns the database and its server for display, without the user.
-fn database_location(options: &PgConnectOptions) -> String {
+pub(super) fn database_location(options: &PgConnectOptions) -> String {
     let host = match options.get_socket() {
         Some(path) => path.display().to_string(),
         None => options.get_host().to_owned(),

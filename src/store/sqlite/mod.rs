@@ -126,16 +126,13 @@ impl SqliteStore {
             location: location.clone(),
             source,
         };
-        let may_write = require_writable(path).is_ok();
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
             // SQLite removes its two files beside the archive only if it may write.
-            .read_only(!may_write)
+            .read_only(require_writable(path).is_err())
             .pragma("query_only", "1")
-            // Without the right to make these files, an archive that nobody has open is read alone,
-            // as on a read-only file system.
-            .immutable(!may_write && !has_log(path))
+            .immutable(is_read_alone(path))
             .busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(MAX_READERS);
         let read = readers.connect_with(options).await.map_err(at)?;
@@ -186,6 +183,12 @@ fn prepare_file(path: &Path, missing: IfMissing) -> Result<(), StoreError> {
     require_present(path, missing)?;
     SqliteStore::require_writable(path)?;
     create_private(path)
+}
+
+/// True if the archive is read as on a read-only file system: nobody has it open, and this user may
+/// not make the files beside it.
+pub(super) fn is_read_alone(path: &Path) -> bool {
+    require_writable(path).is_err() && !has_log(path)
 }
 
 fn require_present(path: &Path, missing: IfMissing) -> Result<(), StoreError> {

@@ -12,4 +12,5 @@ mod plan;
 mod sanitizer;
 mod secrets;
 mod snapshots;
+mod sql;
 mod terminal;
