@@ -500,7 +500,7 @@ fn a_bar_shows_the_progress_of_a_backfill() {
         TestEnv::new(&["--messages", "6000", "--plain"])
             .with_only("agora")
             .with_agora_streams(&[to("lobby"), from("alice")])
-            .with_setting_of("agora", "requests_per_second", 1),
+            .with_setting_of("agora", "requests_per_second", 4),
         ANY_PORT,
     );
     let server = HttpDaemon::start(&env);

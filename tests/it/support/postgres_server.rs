@@ -19,7 +19,7 @@ const RUN_UNTIL_STDIN_CLOSES: &str =
 const SETTINGS: [&str; 5] = [
     "fsync=off",
     "listen_addresses=",
-    "max_connections=60",
+    "max_connections=150",
     "log_min_messages=fatal",
     "shared_buffers=64MB",
 ];
