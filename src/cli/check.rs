@@ -10,7 +10,7 @@ use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::{open, open_to_read, require_writable};
 use super::output::{print_line, print_with_hint};
-use super::quota::share_quotas;
+use super::quota::SharedQuotas;
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
@@ -26,10 +26,7 @@ pub(super) async fn run(
     let url = &config.database.url;
     let providers = accounts::build_providers(config, None, &clock)?;
     let known_trouble = check_database(url, &providers).await?;
-    let shared = match known_trouble {
-        Some(_) => share_quotas(url, &providers, &clock).await,
-        None => None,
-    };
+    let shared = SharedQuotas::of(url, &providers, &clock).await;
     let troubled = known_trouble.unwrap_or_default();
     let mut outcome = ExitOutcome::Success;
     for provider in &providers {
@@ -55,9 +52,7 @@ pub(super) async fn run(
             }
         }
     }
-    if let Some(archive) = shared {
-        archive.close().await;
-    }
+    shared.close().await;
     if let DatabaseUrl::Sqlite(path) = url
         && let Some(warning) = permission_warning(path)
     {

@@ -86,7 +86,8 @@ impl QuotaBlocks {
         let reserved = pending.await;
         self.pending = None;
         // The task neither panics nor is it aborted; the runtime may end before it.
-        self.current = Some(reserved.unwrap_or_else(|_| Block::unrecorded(length)));
+        let unrecorded = |_| Block::unrecorded(last, Instant::now(), length);
+        self.current = Some(reserved.unwrap_or_else(unrecorded));
     }
 
     /// Records that a request is sent. From the middle of a block on, the next one is reserved, so
@@ -105,9 +106,13 @@ impl QuotaBlocks {
 
 impl Block {
     /// Returns a block that no other process knows of. A record that fails must not hold up the
-    /// requests: then the archive fails as well, and says so.
-    fn unrecorded(length: Duration) -> Self {
-        let from = Instant::now();
+    /// requests for long: then the archive fails as well, and says so.
+    ///
+    /// The first block of a process begins a period after `asked`: another process without a record
+    /// may have ended a moment ago.
+    fn unrecorded(last: Option<Self>, asked: Instant, length: Duration) -> Self {
+        let now = Instant::now();
+        let from = last.map_or(now.max(asked + length), |_| now);
         Self {
             from,
             until: from + length,
@@ -128,11 +133,12 @@ fn spawn_reservation(
         last_end: last.and_then(|block| block.recorded_end),
     };
     tokio::spawn(async move {
+        let asked = Instant::now();
         let reservation = reserve(&*record, last, request);
         let reserved = timeout(MAX_RESERVATION_TIME, reservation).await;
         reserved
             .unwrap_or(None)
-            .unwrap_or_else(|| Block::unrecorded(length))
+            .unwrap_or_else(|| Block::unrecorded(last, asked, length))
     })
 }
 
@@ -319,6 +325,20 @@ mod tests {
         let begun = Instant::now();
         send(&sharing(10.0, &hanging).await, 1).await;
         assert!(begun.elapsed() <= MAX_RESERVATION_TIME);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn process_without_a_record_waits_a_period_at_its_start_only() {
+        let missing = SharedRecord::new(Duration::ZERO);
+        missing.fails.store(true, Ordering::Relaxed);
+        let begun = Instant::now();
+        let at = send(&sharing(10.0, &missing).await, 101).await;
+        assert!(
+            at[0] - begun >= Duration::from_secs(1),
+            "{:?}",
+            at[0] - begun
+        );
+        assert!(at[100] - at[0] < Duration::from_secs(11));
     }
 
     #[tokio::test(start_paused = true)]

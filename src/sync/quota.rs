@@ -17,14 +17,23 @@ pub async fn share_quota(
     archive: &Arc<dyn Archive>,
     clock: &Arc<dyn Clock>,
 ) {
-    let record = ArchivedQuota {
-        archive: archive.clone(),
-        clock: clock.clone(),
-        account: provider.account().name.clone(),
-        has_waited: AtomicBool::new(false),
-    };
+    let record = quota_record(&provider.account().name, archive.clone(), clock);
     let limiter = provider.gate().rate_limiter();
-    limiter.share_through(Arc::new(record)).await;
+    limiter.share_through(record).await;
+}
+
+/// Returns the record of an account's blocks in this archive.
+pub fn quota_record(
+    account: &str,
+    archive: Arc<dyn Archive>,
+    clock: &Arc<dyn Clock>,
+) -> Arc<dyn QuotaRecord> {
+    Arc::new(ArchivedQuota {
+        archive,
+        clock: clock.clone(),
+        account: account.to_owned(),
+        has_waited: AtomicBool::new(false),
+    })
 }
 
 /// The record of one account's blocks.
@@ -59,7 +68,7 @@ impl QuotaRecord for ArchivedQuota {
         if is_kept_waiting && !self.has_waited.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 account,
-                "another process sends requests for this account, or did a moment ago; taking turns"
+                "another process may send requests for this account, or did a moment ago; taking turns"
             );
         }
         Some(block)

@@ -17,6 +17,7 @@ use super::accounts::build_providers;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::output::{print_line, print_with_hint};
+use super::quota::SharedQuotas;
 use super::table::sanitized;
 use crate::config::{Config, ConfigError, UsedSecrets};
 use crate::domain::clock::Clock;
@@ -86,7 +87,9 @@ pub(super) async fn run(
     let account = ask(args, &Questions::at_the_terminal())?;
     let text = account.to_toml(&database);
     let config = Config::parse(&text, &path, UsedSecrets::Accounts).map_err(invalid_answers)?;
-    for provider in build_providers(&config, None, &clock)? {
+    let providers = build_providers(&config, None, &clock)?;
+    let shared = SharedQuotas::of(&config.database.url, &providers, &clock).await;
+    for provider in &providers {
         let name = &provider.account().name;
         if let Err(error) = provider.check_credentials().await {
             print_with_hint(
@@ -96,8 +99,9 @@ pub(super) async fn run(
             return Ok(ExitOutcome::Incomplete);
         }
         print_line(format_args!("account {name}: the credentials are accepted"));
-        print_chats(&*provider).await;
+        print_chats(&**provider).await;
     }
+    shared.close().await;
     write_private(&path, &text)?;
     print_next_steps(&path);
     Ok(ExitOutcome::Success)

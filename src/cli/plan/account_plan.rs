@@ -19,8 +19,8 @@ pub(super) struct AccountPlan<'a> {
     pub(super) provider: &'a dyn Provider,
     /// The size of a message of this account.
     pub(super) message_size: MessageSize,
-    /// True if another process uses the same rate limit.
-    pub(super) is_in_use: bool,
+    /// True if ranges are counted at a reduced rate: another process may use the same limit.
+    pub(super) is_slowed: bool,
     pub(super) preview: Result<Preview, ProviderError>,
 }
 

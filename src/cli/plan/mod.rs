@@ -18,7 +18,7 @@ use super::limits::{
 };
 use super::open_archive::open_to_read;
 use super::output::print_json;
-use super::quota::share_quotas;
+use super::quota::SharedQuotas;
 use super::{accounts, sync};
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
@@ -72,19 +72,17 @@ pub(super) async fn run(
     accounts::log_warnings(config, args.account(), clock.now());
     let providers = accounts::build_providers(config, args.wanted.account.as_deref(), &clock)?;
     let known = read_archive(&config.database.url, &providers, clock.now()).await?;
-    let shared = match &known {
-        Some(_) => share_quotas(&config.database.url, &providers, &clock).await,
-        None => None,
-    };
     let known = known.unwrap_or_default();
+    let shared = SharedQuotas::of(&config.database.url, &providers, &clock).await;
     let room = find_room(&config.database.url);
     let plans = providers.iter().map(async |provider| {
-        let is_in_use = known.is_in_use(&provider.account().name, clock.now());
+        // Without turns, at least the rate is low.
+        let is_slowed =
+            known.was_synced_just_now(&provider.account().name, clock.now()) && !shared.is_active();
         let options = PreviewOptions {
             bounds,
             max_counts: args.ranges as usize,
-            // Without turns, at least the rate is low.
-            is_account_in_use: is_in_use && shared.is_none(),
+            is_account_in_use: is_slowed,
         };
         let message_size = known.message_size(&config.database.url, provider.account().provider);
         let provider = &**provider;
@@ -92,14 +90,12 @@ pub(super) async fn run(
         AccountPlan {
             provider,
             message_size,
-            is_in_use,
+            is_slowed,
             preview,
         }
     });
     let plans: Vec<AccountPlan<'_>> = join_all(plans).await;
-    if let Some(archive) = &shared {
-        archive.close().await;
-    }
+    shared.close().await;
     if args.json {
         print_json(&json::plans_json(&plans, room.as_ref()));
     } else {
@@ -165,8 +161,8 @@ impl KnownHistory {
         MessageSize { bytes, is_measured }
     }
 
-    /// True if another process has recently synced the account.
-    fn is_in_use(&self, account: &str, now: Millis) -> bool {
+    /// True if the account was synced a moment ago, perhaps by a process that goes on.
+    fn was_synced_just_now(&self, account: &str, now: Millis) -> bool {
         let mut rates = self.request_rates.iter();
         let last_pass = rates
             .find(|rate| rate.account == account)

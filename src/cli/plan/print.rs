@@ -147,8 +147,10 @@ fn print_account_notes(plan: &AccountPlan<'_>, preview: &Preview) {
     print_line(format_args!(
         "\n{name}: counted {counted} of {ranges} ranges, with {requests} requests"
     ));
-    if plan.is_in_use {
-        print_line("  at a reduced rate, since another process syncs this account");
+    if plan.is_slowed {
+        print_line(
+            "  at a reduced rate: this account was synced a moment ago, and another process may go on",
+        );
     }
     if counted != ranges {
         print_line("  the others are extrapolated; --ranges N counts more of them");

@@ -129,13 +129,14 @@ pub(in crate::store) const END_RUN: &str = "
     WHERE id = $1";
 
 /// Reserves a block of an account's time. `$max` and `$min` are the functions of two numbers, and
-/// `$now` is the current time.
+/// `$now` is the current time. The first block waits for one that a process has begun before the
+/// record was there.
 macro_rules! reserve_block {
     ($max:literal, $min:literal, $now:literal) => {
         concat!(
             "INSERT INTO quota AS q (account, until_ms) VALUES ($1, ",
             $now,
-            " + $2) ON CONFLICT (account) DO UPDATE SET until_ms = $2 + ",
+            " + $4 + $2 + $2) ON CONFLICT (account) DO UPDATE SET until_ms = $2 + ",
             $max,
             "(",
             $now,

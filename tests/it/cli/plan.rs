@@ -148,7 +148,7 @@ fn plan_leaves_the_archive_unchanged() {
     let before = fs::read(env.archive_path()).unwrap();
     env.run(&["plan"])
         .assert_ok()
-        .assert_prints("at a reduced rate, since another process syncs this account");
+        .assert_prints("at a reduced rate: this account was synced a moment ago");
     assert_eq!(fs::read(env.archive_path()).unwrap(), before);
     // Not even the schema is migrated.
     env.execute_sql("DELETE FROM _sqlx_migrations");

@@ -48,6 +48,30 @@ fn commands_one_after_the_other_keep_the_rate() {
     env.assert_no_rule_broken();
 }
 
+/// The archive comes to be while the plan is at work.
+#[test]
+fn plan_beside_the_first_sync_takes_turns_with_it() {
+    let env = TestEnv::new(&FLAGS);
+    let mut plan = start_and_wait(&env, &["plan", "--ranges", "150"], 8);
+    let mut sync = start_and_wait(&env, &["sync"], 40);
+    assert!(plan.0.try_wait().unwrap().is_none(), "the plan has ended");
+    sync.kill();
+    plan.kill();
+    env.assert_no_rule_broken();
+}
+
+/// None of them finds an archive; the last one creates it.
+#[test]
+fn commands_before_the_first_sync_keep_the_rate() {
+    let env = TestEnv::new(&FLAGS);
+    for _ in 0..3 {
+        env.run(&["check"]).assert_ok();
+        start_and_wait(&env, &["plan"], 9).kill();
+    }
+    start_and_wait(&env, &["sync"], 12).kill();
+    env.assert_no_rule_broken();
+}
+
 #[test]
 fn commands_beside_a_sync_take_turns_with_it() {
     let env = TestEnv::new(&FLAGS);
