@@ -19,6 +19,8 @@ pub enum BodyForm {
     Bom,
     /// `charset=iso-8859-1`; a body with other characters is sent in UTF-8 all the same
     Latin1,
+    /// gzip
+    Gzip,
     /// gzip by its old name, `x-gzip`
     XGzip,
 }
@@ -35,6 +37,7 @@ impl BodyForm {
         let (name, value) = match self {
             Self::Plain | Self::Bom => (header::CONTENT_TYPE, "application/json"),
             Self::Latin1 => (header::CONTENT_TYPE, "application/json; charset=iso-8859-1"),
+            Self::Gzip => (header::CONTENT_ENCODING, "gzip"),
             Self::XGzip => (header::CONTENT_ENCODING, "x-gzip"),
         };
         parts.headers.insert(name, HeaderValue::from_static(value));
@@ -52,7 +55,7 @@ impl BodyForm {
                 let bytes: Option<Vec<u8>> = bytes.collect();
                 bytes.map_or(body.clone(), Bytes::from)
             }
-            Self::XGzip => {
+            Self::Gzip | Self::XGzip => {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
                 // Writing to memory does not fail.
                 drop(encoder.write_all(&body));

@@ -112,6 +112,7 @@ impl Gateway {
             let answer = prepared
                 .respond(FaultInput::default(), &self.stopping)
                 .await;
+            let answer = options.body_form.apply(answer).await;
             return Err(Rejection::Replaced(Box::new(answer)));
         }
         let sampled = self.sampler.sample(account, call);

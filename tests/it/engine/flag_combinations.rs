@@ -27,7 +27,7 @@ const FLAGS: &[(&str, &[&str])] = &[
     ("--total", &["whole", "absent"]),
     ("--max-size", &["100", "30"]),
     ("--count-form", &["number", "text", "float"]),
-    ("--body-form", &["plain", "bom", "latin1", "x-gzip"]),
+    ("--body-form", &["plain", "bom", "latin1", "gzip", "x-gzip"]),
 ];
 
 /// Two flags and a value of each.
