@@ -7,8 +7,8 @@ use super::output::print_line;
 use super::table::thousands;
 use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
-use crate::store::IfMissing;
 use crate::store::copy::copy;
+use crate::store::{IfMissing, SqliteStore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,6 +22,16 @@ pub(super) struct Args {
     to: String,
 }
 
+/// True if both URLs lead to one SQLite file, whatever its names.
+fn is_same_file(one: &DatabaseUrl, other: &DatabaseUrl) -> bool {
+    match (one, other) {
+        (DatabaseUrl::Sqlite(one), DatabaseUrl::Sqlite(other)) => {
+            SqliteStore::is_same_file(one, other)
+        }
+        _ => false,
+    }
+}
+
 pub(super) async fn run(
     args: &Args,
     config: &Config,
@@ -32,11 +42,17 @@ pub(super) async fn run(
         .parse()
         .map_err(|error| CliError::Usage(format!("--to {error}")))?;
     let source = open_to_read(&config.database.url).await?;
+    let is_source = || {
+        let what = "--to names the source archive itself: name another database";
+        Err(CliError::Usage(what.to_owned()))
+    };
+    // Before it is opened: another name of an SQLite file has a write-ahead log of its own.
+    if is_same_file(&config.database.url, &url) {
+        return is_source();
+    }
     let target = open_to_write(&url, IfMissing::Create, clock).await?;
-    if source.location() == target.location() {
-        return Err(CliError::Usage(
-            "--to names the source archive itself: name another database".to_owned(),
-        ));
+    if source.is_same_as(&*target).await? {
+        return is_source();
     }
     print_line(format_args!(
         "Copying {} to {}",

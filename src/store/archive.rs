@@ -6,8 +6,9 @@ use super::accounts::Accounts;
 use super::alarms::AlarmLog;
 use super::arrival_marks::ArrivalMarks;
 use super::audit::Audit;
+use super::decode::text;
 use super::dialect::Dialect;
-use super::driver::fetch_all;
+use super::driver::{fetch_all, fetch_one};
 use super::error::StoreError;
 use super::quota::Quotas;
 use super::reading::Reading;
@@ -28,6 +29,16 @@ pub trait Archive:
     /// Returns the location of the archive for display: a path, or a database and its server.
     fn location(&self) -> &str;
 
+    /// Returns the place in which a server keeps the archive: equal for all ways to it, and for no
+    /// other archive. `None` if it is a file.
+    async fn place(&self) -> Result<Option<String>, StoreError>;
+
+    /// True if a server keeps both archives in the same place.
+    async fn is_same_as(&self, other: &dyn Archive) -> Result<bool, StoreError> {
+        let place = self.place().await?;
+        Ok(place.is_some() && place == other.place().await?)
+    }
+
     /// Returns the version of the archive's schema.
     fn schema_version(&self) -> i64;
 
@@ -47,6 +58,16 @@ pub trait Archive:
 impl<DB: Dialect> Archive for SqlStore<DB> {
     fn location(&self) -> &str {
         &self.location
+    }
+
+    async fn place(&self) -> Result<Option<String>, StoreError> {
+        const WHAT: &str = "place";
+        let Some(query) = DB::PLACE else {
+            return Ok(None);
+        };
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let row = fetch_one::<DB>(&mut connection, WHAT, query, &[]).await?;
+        text::<DB>(&row, "place").map(Some)
     }
 
     fn schema_version(&self) -> i64 {

@@ -123,6 +123,44 @@ impl ArchiveFile {
     }
 }
 
+/// An archive that is read without its locks, since this user may not create the files for them.
+#[derive(Debug)]
+pub(super) struct UnlockedFile {
+    path: PathBuf,
+    state: FileState,
+}
+
+/// A file, its size in bytes, and the time of its last change in seconds and nanoseconds.
+type FileState = (FileId, u64, i64, i64);
+
+impl UnlockedFile {
+    /// Notes the state of the file at the path.
+    pub(super) fn at(path: &Path) -> Result<Self, StoreError> {
+        let state = fs::metadata(path).map(|metadata| state_of(&metadata));
+        Ok(Self {
+            path: path.to_owned(),
+            state: state.map_err(|cause| cannot_open(path, cause))?,
+        })
+    }
+
+    /// Returns [`StoreError::WrittenWhileRead`] if another process has changed the file, or is
+    /// about to.
+    pub(super) fn require_unwritten(&self) -> Result<(), StoreError> {
+        let state = fs::metadata(&self.path).map(|metadata| state_of(&metadata));
+        if state.is_ok_and(|state| state == self.state) && !has_log(&self.path) {
+            return Ok(());
+        }
+        Err(StoreError::WrittenWhileRead {
+            location: self.path.display().to_string(),
+        })
+    }
+}
+
+fn state_of(metadata: &fs::Metadata) -> FileState {
+    let (seconds, nanoseconds) = (metadata.mtime(), metadata.mtime_nsec());
+    (id_of(metadata), metadata.len(), seconds, nanoseconds)
+}
+
 /// Returns a warning if users outside owner and group can read or change the archive.
 pub fn permission_warning(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.mode();
@@ -238,6 +276,12 @@ fn find_id(path: &Path) -> Result<Option<FileId>, StoreError> {
             _ => Err(cannot_open(path, cause)),
         },
     }
+}
+
+/// True if there is one file at both paths: a link, or another spelling.
+pub(super) fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path| fs::metadata(path).ok().map(|found| id_of(&found));
+    id(one).is_some_and(|one| id(other) == Some(one))
 }
 
 fn id_of(metadata: &fs::Metadata) -> FileId {

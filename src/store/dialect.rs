@@ -1,7 +1,10 @@
 //! The operations that each database implements in its own way: the message table and locking.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::path::PathBuf;
+
+use sqlx::Pool;
 
 use super::driver::{Driver, DriverResult};
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
@@ -146,6 +149,16 @@ pub(super) trait Locking: Driver {
     /// True if several processes may share an archive, each with its own accounts.
     const IS_SHARED: bool;
 
+    /// The settings that a new session gets by statements.
+    type SessionSettings: Clone + Debug + Default + Send + Sync;
+
+    /// Opens a session that does not belong to the pool. It reports why it failed. A pool would
+    /// wait without a word.
+    fn open_session(
+        pool: &Pool<Self>,
+        settings: &Self::SessionSettings,
+    ) -> impl Future<Output = DriverResult<Self::Connection>> + Send;
+
     /// Tries to lock an account for this session. The lock is held until the session ends.
     fn try_lock_account(
         connection: &mut Self::Connection,
@@ -198,6 +211,9 @@ pub(super) trait Dialect: MessageTable + Locking {
 
     /// Returns the size of the archive on disk in bytes.
     const ARCHIVE_SIZE: &'static str;
+
+    /// Returns the place (`place`) in which a server keeps the archive. `None` if it is a file.
+    const PLACE: Option<&'static str>;
 
     /// Returns the places (`place`) of some texts that contain U+0000, which Postgres cannot store.
     /// `None`: the database itself refuses such texts.

@@ -44,10 +44,19 @@ pub enum StoreError {
     #[error("the database {location} has the encoding {encoding}, and not UTF8")]
     Encoding { location: String, encoding: String },
 
+    /// A pooler gives a connection another session for each transaction. Locks and settings of a
+    /// session would be lost, or meet another client.
+    #[error("{location} is reached through a pooler in which clients share sessions")]
+    SharedSessions { location: String },
+
     /// The file of an SQLite archive, or its log, is not the one that is open. Nothing more is
     /// written.
     #[error("the archive {location} was removed or replaced while it was open")]
     Replaced { location: String },
+
+    /// A reader that may not lock an SQLite file cannot tell what a writer changes under it.
+    #[error("another process wrote to the archive {location} while it was read without a lock")]
+    WrittenWhileRead { location: String },
 
     /// The archive knows an account's name as that of another account.
     #[error(
@@ -114,6 +123,11 @@ impl StoreError {
             Self::Encoding { .. } => {
                 "create the database with `createdb --encoding=UTF8 -T template0`"
             }
+            Self::SharedSessions { .. } => {
+                "Backscroll's locks and settings belong to a session: let the pooler give each \
+                 client a session of its own (PgBouncer: pool_mode=session for this database or \
+                 user), or name the server's own port in database.url"
+            }
             Self::Open { source, .. } => remedy(source).unwrap_or(
                 "check database.url: it must name an SQLite file in a writable folder, \
                  or a server that answers",
@@ -129,6 +143,10 @@ impl StoreError {
                 "nothing more was written to it; the service and the next command open the file \
                  that is there now, or begin a new archive, and fetch again what the providers \
                  still have; stop the service before moving its files"
+            }
+            Self::WrittenWhileRead { .. } => {
+                "run the command again; a user that may write in the archive's folder reads it \
+                 beside a writer"
             }
             Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` creates it",
             Self::OtherIdentity { difference, .. } if difference.part == IdentityPart::Node => {

@@ -79,6 +79,11 @@ fn postgres_remedy(code: &str, message: &str) -> Option<&'static str> {
             "create the database (`createdb NAME`), or correct its name in database.url; without \
              one, it is the name of the user",
         ),
+        "08P01" if message.contains("startup parameter") => Some(
+            "the pooler refuses a parameter that database.url or PGOPTIONS adds (`options`): set it \
+             for the role or the database (ALTER ROLE … SET …), or name the server's own port in \
+             database.url",
+        ),
         "42501" | "3F000" => Some(RIGHTS),
         "25006" => Some(PRIMARY),
         "57P03" => Some("the server is starting or stopping: try again in a moment"),

@@ -8,12 +8,12 @@
 use std::collections::HashMap;
 use std::sync::MutexGuard;
 
-use sqlx::{ConnectOptions as _, Pool};
+use sqlx::Pool;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::decode::{int, optional_text, text};
-use super::dialect::Dialect;
+use super::dialect::{Dialect, Locking};
 use super::driver::fetch_one;
 use super::error::StoreError;
 use super::limits::LEASE_SESSION_TIMEOUT;
@@ -31,14 +31,15 @@ pub enum Lease {
 }
 
 /// The accounts that this process holds.
-pub(super) struct Leases<DB: sqlx::Database> {
+pub(super) struct Leases<DB: Locking> {
+    settings: DB::SessionSettings,
     /// The session that holds the locks. `None` before the first lease.
     session: Mutex<Option<DB::Connection>>,
     /// The number of each lease.
     numbers: std::sync::Mutex<HashMap<AccountId, i64>>,
 }
 
-impl<DB: sqlx::Database> std::fmt::Debug for Leases<DB> {
+impl<DB: Locking> std::fmt::Debug for Leases<DB> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Leases")
             .field("numbers", &self.numbers)
@@ -47,8 +48,10 @@ impl<DB: sqlx::Database> std::fmt::Debug for Leases<DB> {
 }
 
 impl<DB: Dialect> Leases<DB> {
-    pub(super) fn none() -> Self {
+    /// Returns no leases. The session that is going to hold them gets these settings.
+    pub(super) fn none(settings: DB::SessionSettings) -> Self {
         Self {
+            settings,
             session: Mutex::new(None),
             numbers: std::sync::Mutex::default(),
         }
@@ -70,8 +73,9 @@ impl<DB: Dialect> Leases<DB> {
         };
         let connection = match alive {
             Some(connection) => connection,
-            // Not of the pool, which would wait without a word if the server refuses it.
-            None => pool.connect_options().connect().await.map_err(&failed)?,
+            None => DB::open_session(pool, &self.settings)
+                .await
+                .map_err(&failed)?,
         };
         let connection = session.insert(connection);
         if self.number(account).is_some() {

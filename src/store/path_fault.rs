@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -88,13 +88,18 @@ pub(super) fn require_writable(path: &Path) -> Result<(), PathFault> {
     Ok(())
 }
 
-/// Checks that this user may read the archive at a path.
+/// Checks that this user may read the archive at a path. A missing file is no mistake, a missing
+/// folder is one.
 pub(super) fn require_readable(path: &Path) -> Result<(), PathFault> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Err(PathFault::IsFolder),
-        Ok(_) => require_file(path, Access::READ_OK, "read"),
-        Err(_) => Ok(()),
+        Err(error) if is_missing(&error) => existing_folder(path).map(drop),
+        Ok(_) | Err(_) => require_file(path, Access::READ_OK, "read"),
     }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn require_file(file: &Path, needed: Access, right: &'static str) -> Result<(), PathFault> {
@@ -109,28 +114,32 @@ fn require_file(file: &Path, needed: Access, right: &'static str) -> Result<(), 
 }
 
 fn require_folder(path: &Path) -> Result<(), PathFault> {
+    let folder = existing_folder(path)?;
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| match error {
+        Errno::ROFS => PathFault::ReadOnly(folder.to_owned()),
+        _ => PathFault::FolderDenied {
+            folder: folder.to_owned(),
+            owner: owner_of(folder),
+        },
+    })
+}
+
+/// Returns the folder of a path. Errors if it does not exist; if this user may not know, it may.
+fn existing_folder(path: &Path) -> Result<&Path, PathFault> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let folder_path = || folder.to_owned();
     match fs::metadata(folder) {
-        Ok(found) if !found.is_dir() => return Err(PathFault::NotAFolder(folder_path())),
+        Ok(found) if !found.is_dir() => Err(PathFault::NotAFolder(folder.to_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(PathFault::NoFolder(folder_path()));
+            Err(PathFault::NoFolder(folder.to_owned()))
         }
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            return Err(PathFault::NotAFolder(folder_path()));
+            Err(PathFault::NotAFolder(folder.to_owned()))
         }
-        Ok(_) | Err(_) => {}
+        Ok(_) | Err(_) => Ok(folder),
     }
-    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| match error {
-        Errno::ROFS => PathFault::ReadOnly(folder_path()),
-        _ => PathFault::FolderDenied {
-            folder: folder_path(),
-            owner: owner_of(folder),
-        },
-    })
 }
 
 fn owner_of(path: &Path) -> Owner {

@@ -9,8 +9,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{ConnectOptions as _, Pool, Transaction};
 use tokio::time::timeout;
 
-use super::archive_file::ArchiveFile;
-use super::dialect::Dialect;
+use super::archive_file::{ArchiveFile, UnlockedFile};
+use super::dialect::{Dialect, Locking};
 use super::driver::Arg;
 use super::error::StoreError;
 use super::interner::NameInterner;
@@ -29,13 +29,19 @@ pub enum IfMissing {
 
 /// An archive in an SQL database.
 #[derive(Debug)]
-pub struct SqlStore<DB: sqlx::Database> {
+#[expect(
+    private_bounds,
+    reason = "the set of databases is decided inside the store"
+)]
+pub struct SqlStore<DB: Locking> {
     pub(super) write: Pool<DB>,
     pub(super) read: Pool<DB>,
     pub(super) interner: NameInterner,
     pub(super) leases: Leases<DB>,
     /// The file that is open. `None` if a server keeps the archive, or it is only read.
     file: Option<Arc<ArchiveFile>>,
+    /// The file, if it is read without locks.
+    unlocked: Option<UnlockedFile>,
     pub(super) location: String,
     pub(super) schema: i64,
 }
@@ -51,10 +57,19 @@ impl<DB: Dialect> SqlStore<DB> {
             write,
             read,
             interner,
-            leases: Leases::none(),
+            leases: Leases::none(DB::SessionSettings::default()),
             file: None,
+            unlocked: None,
             location,
             schema,
+        }
+    }
+
+    /// Opens the session of the leases with these settings.
+    pub(super) fn with_session(self, settings: DB::SessionSettings) -> Self {
+        Self {
+            leases: Leases::none(settings),
+            ..self
         }
     }
 
@@ -64,6 +79,20 @@ impl<DB: Dialect> SqlStore<DB> {
             file: Some(file),
             ..self
         }
+    }
+
+    /// Compares this file with its first state before each read.
+    pub(super) fn with_unlocked(self, file: UnlockedFile) -> Self {
+        Self {
+            unlocked: Some(file),
+            ..self
+        }
+    }
+
+    fn require_unwritten(&self) -> Result<(), StoreError> {
+        self.unlocked
+            .as_ref()
+            .map_or(Ok(()), UnlockedFile::require_unwritten)
     }
 
     /// Returns [`StoreError::Replaced`] if the archive's file is not the one that is open.
@@ -124,6 +153,7 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         what: &'static str,
     ) -> Result<Transaction<'_, DB>, StoreError> {
+        self.require_unwritten()?;
         match self.read.begin().await {
             Ok(tx) => Ok(tx),
             Err(error) => Err(explain(&self.read, what, error).await),
@@ -146,6 +176,7 @@ impl<DB: Dialect> SqlStore<DB> {
         &self,
         what: &'static str,
     ) -> Result<PoolConnection<DB>, StoreError> {
+        self.require_unwritten()?;
         match self.read.acquire().await {
             Ok(connection) => Ok(connection),
             Err(error) => Err(explain(&self.read, what, error).await),

@@ -3,6 +3,7 @@
 //! | question | file |
 //! |---|---|
 //! | how a server is connected, grants, locks | this file |
+//! | how sessions are opened, counted and set up; poolers | `session.rs` |
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
 //! | how partitions are created | `partitions.rs` |
@@ -11,29 +12,26 @@
 mod bulk;
 mod partitions;
 mod schemas;
+mod session;
 mod sql;
 
 use std::path::PathBuf;
 
-use futures_util::future::join_all;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, Postgres};
-use sqlx::{AssertSqlSafe, Connection, Executor, Row as _};
-use tokio::time::{Instant, sleep, timeout};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor, Row as _};
 
 use self::schemas::Schemas;
+use self::session::pool_size;
+pub(super) use self::session::{
+    SessionSettings, connect_once, require_own_session, with_startup_parameters,
+};
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
-use super::error::{StoreError, is_connection_limit};
-use super::limits::postgres::{
-    ACQUIRE_TIMEOUT, CONNECTIONS_LEFT, IDLE_TIMEOUT, LIMIT_PATIENCE, LIMIT_RETRY, MAX_CONNECTIONS,
-    MAX_PARALLEL_COMMITS, PROBE_TIMEOUT, TRUSTED_IDLE,
-};
+use super::error::StoreError;
+use super::limits::postgres::{IDLE_TIMEOUT, MAX_PARALLEL_COMMITS, TRUSTED_IDLE};
 use super::schema::Schema;
 use super::sql::ledger_rows_in_window;
 use super::sql_store::{IfMissing, SqlStore};
-
-/// The settings of a session. No query runs so long that compiling it (`jit`) would pay.
-const SESSION_SETTINGS: [(&str, &str); 2] = [("timezone", "UTC"), ("jit", "off")];
 
 /// Prepared statements kept per connection: about as many as there are in the code.
 const CACHED_STATEMENTS: usize = 64;
@@ -52,11 +50,13 @@ impl PostgresStore {
             location: location.clone(),
             source,
         };
-        let options = with_session(options).statement_cache_capacity(CACHED_STATEMENTS);
+        let options = with_startup_parameters(options).statement_cache_capacity(CACHED_STATEMENTS);
         let mut connection = connect_once(&options).await.map_err(at)?;
+        let pool_size = pool_size(&options, &mut connection, &location).await?;
         require_utf8(&mut connection, &location).await?;
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
-        schemas.enter(&mut connection).await.map_err(at)?;
+        let session = SessionSettings::new(&schemas);
+        session.apply(&mut connection).await.map_err(at)?;
         match (
             missing,
             schemas.have_archive(&mut connection).await.map_err(at)?,
@@ -68,12 +68,11 @@ impl PostgresStore {
             (IfMissing::Refuse, false) => return Err(StoreError::NotFound { location }),
         }
         schemas.create(&mut connection).await.map_err(at)?;
-        let options = schemas.applied_to(options);
         let schema = Schema::postgres();
         schema.upgrade::<Postgres>(&mut connection).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(pool_size(&options, connection).await.map_err(at)?)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+        connection.close().await.map_err(at)?;
+        let pool = session
+            .pool_of(pool_size)
             .idle_timeout(IDLE_TIMEOUT)
             // A connection that a restart, a failover or a firewall has cut is found before it is
             // used. One that was used a moment ago is not tested.
@@ -84,7 +83,7 @@ impl PostgresStore {
                 })
             });
         let pool = pool.connect_with(options).await.map_err(at)?;
-        Ok(Self::new(pool.clone(), pool, location, schema.version()))
+        Ok(Self::new(pool.clone(), pool, location, schema.version()).with_session(session))
     }
 
     /// Connects for reading only. The server rejects every change.
@@ -94,21 +93,21 @@ impl PostgresStore {
             location: location.clone(),
             source,
         };
-        let options = with_session(options).options([("default_transaction_read_only", "on")]);
+        let options = with_startup_parameters(options);
         let mut connection = connect_once(&options).await.map_err(at)?;
+        let pool_size = pool_size(&options, &mut connection, &location).await?;
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
-        schemas.enter(&mut connection).await.map_err(at)?;
-        let options = schemas.applied_to(options);
+        let session = SessionSettings::new(&schemas).read_only();
+        session.apply(&mut connection).await.map_err(at)?;
         if !schemas.have_archive(&mut connection).await.map_err(at)? {
             return Err(StoreError::NotFound { location });
         }
         let schema = Schema::postgres();
         schema.require_current(&mut connection).await?;
-        let pool = PgPoolOptions::new()
-            .max_connections(pool_size(&options, connection).await.map_err(at)?)
-            .acquire_timeout(ACQUIRE_TIMEOUT);
-        let pool = pool.connect_with(options).await.map_err(at)?;
-        Ok(Self::new(pool.clone(), pool, location, schema.version()))
+        connection.close().await.map_err(at)?;
+        let pool = session.pool_of(pool_size).connect_with(options);
+        let pool = pool.await.map_err(at)?;
+        Ok(Self::new(pool.clone(), pool, location, schema.version()).with_session(session))
     }
 
     /// Errors if the database cannot hold an archive, or if the role may neither write the archive
@@ -119,7 +118,9 @@ impl PostgresStore {
             location: location.clone(),
             source,
         };
-        let mut connection = PgConnection::connect_with(&options).await.map_err(at)?;
+        let options = with_startup_parameters(options);
+        let mut connection = connect_once(&options).await.map_err(at)?;
+        pool_size(&options, &mut connection, &location).await?;
         require_utf8(&mut connection, &location).await?;
         let is_read_only = "SELECT current_setting('transaction_read_only')::BOOLEAN";
         let is_read_only = connection.fetch_one(is_read_only).await;
@@ -127,7 +128,8 @@ impl PostgresStore {
             return Err(StoreError::ReadOnlyServer { location });
         }
         let schemas = Schemas::find(&mut connection).await.map_err(at)?;
-        schemas.enter(&mut connection).await.map_err(at)?;
+        let session = SessionSettings::new(&schemas);
+        session.apply(&mut connection).await.map_err(at)?;
         if schemas.have_archive(&mut connection).await.map_err(at)? {
             require_right(&mut connection, sql::MAY_WRITE, WRITE, &location).await?;
         } else {
@@ -180,27 +182,6 @@ async fn require_right(
     })
 }
 
-pub(super) fn with_session(options: PgConnectOptions) -> PgConnectOptions {
-    options
-        .application_name("backscroll")
-        .options(SESSION_SETTINGS)
-}
-
-/// Opens one connection. It reports why it failed. A pool would only report a timeout.
-///
-/// A server counts the connections of a process that has just ended for a moment longer.
-pub(super) async fn connect_once(options: &PgConnectOptions) -> DriverResult<PgConnection> {
-    let begun = Instant::now();
-    loop {
-        match PgConnection::connect_with(options).await {
-            Err(error) if is_connection_limit(&error) && begun.elapsed() < LIMIT_PATIENCE => {
-                sleep(LIMIT_RETRY).await;
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
 /// Errors if the database has an encoding that cannot hold every text.
 async fn require_utf8(connection: &mut PgConnection, location: &str) -> Result<(), StoreError> {
     let found = connection
@@ -220,38 +201,6 @@ async fn require_utf8(connection: &mut PgConnection, location: &str) -> Result<(
     }
 }
 
-/// Returns the number of connections that the pool may open. The server, a limit of the role or a
-/// pooler may grant fewer than [`MAX_CONNECTIONS`]: they are counted once, since a pool that asks
-/// for more waits without a word.
-///
-/// One of those granted is left for the session that holds the leases, and one for a command
-/// beside the service.
-async fn pool_size(options: &PgConnectOptions, first: PgConnection) -> DriverResult<u32> {
-    let wanted = MAX_CONNECTIONS + CONNECTIONS_LEFT;
-    let probes = (1..wanted).map(|_| timeout(PROBE_TIMEOUT, open_probe(options)));
-    let probes = join_all(probes).await.into_iter().flatten();
-    let granted: Vec<PgConnection> = probes.flatten().chain([first]).collect();
-    let count = u32::try_from(granted.len()).unwrap_or(wanted);
-    if count < wanted {
-        tracing::info!(
-            granted = count,
-            wanted,
-            "the server grants fewer connections than wanted"
-        );
-    }
-    for connection in granted {
-        connection.close().await?;
-    }
-    Ok(count.saturating_sub(CONNECTIONS_LEFT).max(1))
-}
-
-/// Opens a connection and makes sure that a server stands behind it.
-async fn open_probe(options: &PgConnectOptions) -> DriverResult<PgConnection> {
-    let mut connection = PgConnection::connect_with(options).await?;
-    connection.ping().await?;
-    Ok(connection)
-}
-
 /// Returns the database and its server for display, without the user.
 pub(super) fn database_location(options: &PgConnectOptions) -> String {
     let host = match options.get_socket() {
@@ -265,9 +214,17 @@ pub(super) fn database_location(options: &PgConnectOptions) -> String {
 impl_driver!(Postgres);
 
 impl Locking for Postgres {
+    type SessionSettings = SessionSettings;
+
     const BEGIN: &'static str = "BEGIN";
     const BEGIN_SNAPSHOT: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     const IS_SHARED: bool = true;
+
+    async fn open_session(pool: &PgPool, settings: &SessionSettings) -> DriverResult<PgConnection> {
+        let mut connection = pool.connect_options().connect().await?;
+        settings.apply(&mut connection).await?;
+        Ok(connection)
+    }
 
     async fn try_lock_account(connection: &mut PgConnection, account: i64) -> DriverResult<bool> {
         let query = sqlx::query(sql::TRY_LOCK_ACCOUNT).bind(account);
@@ -297,6 +254,7 @@ impl Dialect for Postgres {
     const TAKE_VIEW: Option<&'static str> = Some(sql::TAKE_VIEW);
     const HAND_OUT_VIEW: Option<&'static str> = Some(sql::HAND_OUT_VIEW);
 
+    const PLACE: Option<&'static str> = Some(sql::PLACE);
     const FIND_NUL: Option<&'static str> = None;
 
     /// The server keeps its own log.

@@ -1,7 +1,7 @@
 //! The two schemas of an archive: the views lie where its readers look, and everything else out of
 //! their sight.
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Executor as _, Row as _};
 
 use crate::store::driver::DriverResult;
@@ -47,25 +47,9 @@ impl Schemas {
         connection.execute(AssertSqlSafe(create)).await.map(drop)
     }
 
-    /// Makes a session use the schemas.
-    pub(super) async fn enter(&self, connection: &mut PgConnection) -> DriverResult<()> {
-        for (setting, value) in self.settings() {
-            let set = sqlx::query("SELECT set_config($1, $2, false)");
-            set.bind(setting)
-                .bind(value)
-                .execute(&mut *connection)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Makes later sessions use the schemas.
-    pub(super) fn applied_to(&self, options: PgConnectOptions) -> PgConnectOptions {
-        options.options(self.settings())
-    }
-
-    /// Tables are created in the first schema of the path.
-    fn settings(&self) -> [(&'static str, String); 2] {
+    /// Returns the settings of a session that uses the schemas. Tables are created in the first
+    /// schema of the path.
+    pub(super) fn settings(&self) -> [(&'static str, String); 2] {
         let path = format!("{}, {}", quoted(&self.tables), quoted(&self.readers));
         [
             ("search_path", path),

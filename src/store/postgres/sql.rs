@@ -413,6 +413,11 @@ pub(super) const RESERVE_BLOCK: &str = reserve_block!(
     "(extract(epoch FROM clock_timestamp()) * 1000)::BIGINT"
 );
 
+/// See [`Dialect::PLACE`](crate::store::dialect::Dialect::PLACE). The moment at which a server was
+/// started, in microseconds, tells it from others.
+pub(super) const PLACE: &str = "
+    SELECT concat_ws(' ', pg_postmaster_start_time(), current_database(), current_schema()) AS place";
+
 pub(super) const ARCHIVE_SIZE: &str = "
     SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) AS bytes
     FROM pg_class

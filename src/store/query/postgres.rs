@@ -23,7 +23,9 @@ use super::error::{QueryError, READS_ONLY, RejectedQuery};
 use super::value::{RowSink, SqlValue};
 use crate::store::error::StoreError;
 use crate::store::limits::query::CANCEL_PATIENCE;
-use crate::store::postgres::{connect_once, database_location, with_session};
+use crate::store::postgres::{
+    SessionSettings, connect_once, database_location, require_own_session, with_startup_parameters,
+};
 
 /// Makes a session as new: settings, locks, listeners, temporary tables.
 const RESET: &str = "DISCARD ALL";
@@ -55,8 +57,7 @@ impl PostgresQueries {
         timeout: Duration,
     ) -> Result<Self, StoreError> {
         let location = database_location(&options);
-        let options = with_session(options)
-            .options([("default_transaction_read_only", "on")])
+        let options = with_startup_parameters(options)
             .statement_cache_capacity(1)
             // A slow query is nothing to warn of.
             .disable_statement_logging();
@@ -109,12 +110,15 @@ impl PostgresQueries {
     }
 
     async fn open(&self) -> Result<PgConnection, StoreError> {
-        connect_once(&self.options)
-            .await
-            .map_err(|source| StoreError::Open {
-                location: self.location.clone(),
-                source,
-            })
+        let at = |source| StoreError::Open {
+            location: self.location.clone(),
+            source,
+        };
+        let mut connection = connect_once(&self.options).await.map_err(at)?;
+        require_own_session(&self.options, &mut connection, &self.location).await?;
+        let settings = SessionSettings::for_reader();
+        settings.apply(&mut connection).await.map_err(at)?;
+        Ok(connection)
     }
 
     async fn run_on(
@@ -177,7 +181,7 @@ async fn reset(connection: &mut PgConnection) -> Result<(), Error> {
     connection.execute("ROLLBACK").await?;
     connection.clear_cached_statements().await?;
     connection.execute(RESET).await?;
-    Ok(())
+    SessionSettings::for_reader().apply(connection).await
 }
 
 async fn read_rows(

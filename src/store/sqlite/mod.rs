@@ -16,9 +16,9 @@ use sqlx::sqlite::{
     Sqlite, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool,
     SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
-use sqlx::{Column, Connection as _, Row as _};
+use sqlx::{Column, ConnectOptions as _, Connection as _, Row as _};
 
-use super::archive_file::{ArchiveFile, create_private, has_log};
+use super::archive_file::{ArchiveFile, UnlockedFile, create_private, has_log, is_same_file};
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
@@ -117,22 +117,20 @@ impl SqliteStore {
     /// Opens the archive for reading only.
     pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         let location = path.display().to_string();
-        require_present(path, IfMissing::Refuse)?;
-        require_readable(path).map_err(|fault| StoreError::Path {
-            location: location.clone(),
-            fault,
-        })?;
+        require_present(path)?;
         let at = |source| StoreError::Open {
             location: location.clone(),
             source,
         };
+        let is_alone = is_read_alone(path);
+        let unlocked = UnlockedFile::at(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
             // SQLite removes its two files beside the archive only if it may write.
             .read_only(require_writable(path).is_err())
             .pragma("query_only", "1")
-            .immutable(is_read_alone(path))
+            .immutable(is_alone)
             .busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(MAX_READERS);
         let read = readers.connect_with(options).await.map_err(at)?;
@@ -148,7 +146,17 @@ impl SqliteStore {
         let mut connection = read.acquire().await.map_err(at)?;
         schema.require_current(&mut *connection).await?;
         drop(connection);
-        Ok(Self::new(read.clone(), read, location, schema.version()))
+        let store = Self::new(read.clone(), read, location, schema.version());
+        Ok(if is_alone {
+            store.with_unlocked(unlocked)
+        } else {
+            store
+        })
+    }
+
+    /// True if there is one file at both paths, whatever its names.
+    pub fn is_same_file(one: &Path, other: &Path) -> bool {
+        is_same_file(one, other)
     }
 
     /// Errors if this user may neither write an archive at the path nor create it there. Changes
@@ -180,7 +188,9 @@ impl SqliteStore {
 
 /// Makes sure that the file exists. A new one is private from its first byte.
 fn prepare_file(path: &Path, missing: IfMissing) -> Result<(), StoreError> {
-    require_present(path, missing)?;
+    if missing == IfMissing::Refuse {
+        require_present(path)?;
+    }
     SqliteStore::require_writable(path)?;
     create_private(path)
 }
@@ -191,13 +201,20 @@ pub(super) fn is_read_alone(path: &Path) -> bool {
     require_writable(path).is_err() && !has_log(path)
 }
 
-fn require_present(path: &Path, missing: IfMissing) -> Result<(), StoreError> {
-    if missing == IfMissing::Refuse && !path.exists() {
-        return Err(StoreError::NotFound {
-            location: path.display().to_string(),
-        });
+/// Errors unless there is a file that this user may read.
+fn require_present(path: &Path) -> Result<(), StoreError> {
+    let location = || path.display().to_string();
+    require_readable(path).map_err(|fault| StoreError::Path {
+        location: location(),
+        fault,
+    })?;
+    if path.exists() {
+        Ok(())
+    } else {
+        Err(StoreError::NotFound {
+            location: location(),
+        })
     }
-    Ok(())
 }
 
 /// True if the file holds tables, but none of Backscroll.
@@ -236,6 +253,13 @@ impl Locking for Sqlite {
     /// The writer has locked the file.
     const IS_SHARED: bool = false;
 
+    /// The connection options hold all settings.
+    type SessionSettings = ();
+
+    async fn open_session(pool: &SqlitePool, (): &()) -> DriverResult<SqliteConnection> {
+        pool.connect_options().connect().await
+    }
+
     async fn try_lock_account(_: &mut SqliteConnection, _: i64) -> DriverResult<bool> {
         Ok(true)
     }
@@ -256,6 +280,7 @@ impl Dialect for Sqlite {
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
     const RESERVE_BLOCK: &'static str = sql::RESERVE_BLOCK;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
+    const PLACE: Option<&'static str> = None;
     const FIND_NUL: Option<&'static str> = Some(sql::FIND_NUL);
     const EMPTY_LOG: &'static str = sql::EMPTY_LOG;
 

@@ -204,6 +204,12 @@ fn mistakes_about_an_archive_file_are_explained() {
         for command in ["check", "sync"] {
             assert_explained(env.run(&[command]), sentence, remedy);
         }
+        let is_path_wrong = ["no/such/archive.db", "note/archive.db", "folder"].contains(&file);
+        for command in ["status", "verify", "plan", "requeue"] {
+            if is_path_wrong {
+                assert_explained(env.run(&[command]), sentence, remedy);
+            }
+        }
     }
     assert!(!env.path("no").exists(), "no folder is created");
 }

@@ -30,6 +30,7 @@ mod discovery;
 mod extremes;
 mod ledger;
 mod ledger_truth;
+mod pooler;
 mod postgres;
 mod query_plans;
 mod quota;

@@ -477,6 +477,36 @@ fn copy_into_a_larger_archive_is_refused() {
 }
 
 #[test]
+fn copy_onto_its_source_is_refused_under_every_name() {
+    let env = TestEnv::new(&["--messages", "40", "--topic-messages", "0"]);
+    env.sync().assert_ok();
+    std::os::unix::fs::symlink("archive.db", env.path("symbolic.db")).expect("a link");
+    std::fs::hard_link(env.archive_path(), env.path("hard.db")).expect("a link");
+    let absolute = env.archive_path().display().to_string();
+    for name in [
+        "archive.db",
+        "./archive.db",
+        "symbolic.db",
+        "hard.db",
+        absolute.as_str(),
+    ] {
+        let output = env.run(&["copy", "--to", &format!("sqlite://{name}")]);
+        assert_eq!(output.code, Some(2), "{name}: {output:?}");
+        output.assert_prints("--to names the source archive itself");
+    }
+    std::fs::remove_file(env.path("hard.db")).expect("a link");
+    let postgres = PostgresEnv::start(&["--messages", "40", "--topic-messages", "0"]);
+    postgres.env.sync().assert_ok();
+    for name in [postgres.url.clone(), format!("{}/.", postgres.url)] {
+        let output = postgres.env.run(&["copy", "--to", &name]);
+        assert_eq!(output.code, Some(2), "{name}: {output:?}");
+        output.assert_prints("--to names the source archive itself");
+    }
+    let other = postgres_server::create_database();
+    postgres.env.run(&["copy", "--to", &other]).assert_ok();
+}
+
+#[test]
 fn reader_role_can_select_from_views_only() {
     let cluster = PostgresServer::start();
     let postgres = PostgresEnv::with_database(

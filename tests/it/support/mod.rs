@@ -14,6 +14,7 @@ pub(crate) mod model_run;
 pub(crate) mod passes;
 pub(crate) mod paused_clock;
 pub(crate) mod peak_memory;
+pub(crate) mod pooler;
 pub(crate) mod postgres_env;
 pub(crate) mod postgres_server;
 pub(crate) mod sandbox_providers;
