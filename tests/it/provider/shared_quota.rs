@@ -6,13 +6,14 @@ use crate::support::daemon_process::{DaemonProcess, archive_is_ready};
 use crate::support::env::{TestEnv, wait_until};
 use crate::support::postgres_env::PostgresEnv;
 
+/// The history lasts for minutes at this rate, also for a test on a busy machine.
 const FLAGS: [&str; 10] = [
     "--requests-per-second",
     "10",
     "--messages",
-    "20000",
+    "40000",
     "--topic-messages",
-    "9000",
+    "18000",
     "--ready-after",
     "20ms",
     "--latency",

@@ -43,10 +43,12 @@ async fn reserve_length(
 
 async fn blocks_of_all_processes_follow_each_other(fixture: StoreFixture) {
     let first = reserve(&fixture, None, NOW).await;
-    assert_eq!(
-        first.begins_in,
-        SECOND + DISTANCE,
-        "a process that began before the record was there may still send"
+    // A process that began before the record was there may still send. (Postgres reads its clock
+    // once more for the answer.)
+    let wait = SECOND + DISTANCE;
+    assert!(
+        first.begins_in <= wait && first.begins_in + DISTANCE > wait,
+        "{first:?}"
     );
     let second = reserve(&fixture, Some(first), NOW).await;
     assert_eq!(
