@@ -88,7 +88,9 @@ pub(in crate::store) fn with_startup_parameters(options: PgConnectOptions) -> Pg
 /// Opens one connection. It reports why it failed. A pool would only report a timeout.
 ///
 /// A server counts the connections of a process that has just ended for a moment longer.
-pub(in crate::store) async fn connect_once(options: &PgConnectOptions) -> DriverResult<PgConnection> {
+pub(in crate::store) async fn connect_once(
+    options: &PgConnectOptions,
+) -> DriverResult<PgConnection> {
     let begun = Instant::now();
     loop {
         match PgConnection::connect_with(options).await {
