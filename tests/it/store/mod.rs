@@ -24,6 +24,7 @@ mod alarms;
 mod arrival_marks;
 mod conformance;
 mod connections;
+mod cookbook;
 mod copy_records;
 mod coverage;
 mod discovery;

@@ -1,5 +1,5 @@
-//! The queries in the documents run on both databases, and the documents describe every column of
-//! every view.
+//! The queries of the README run on both databases (`cookbook` has those of docs/SQL.md), and the
+//! documents describe every column of every view.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,17 +16,6 @@ const README: &str = include_str!("../../../README.md");
 /// The flags of a sandbox whose messages fill the views of messages.
 const FLAGS: [&str; 4] = ["--messages", "400", "--topic-messages", "200"];
 
-/// The queries that need not return rows: they ask for trouble.
-const MAY_BE_EMPTY: [&str; 7] = [
-    "WHERE lost",
-    "AND expires_at",
-    "body_json IS NOT NULL",
-    "HAVING",
-    "FROM alarms",
-    "FROM quarantine",
-    "NOT IN (SELECT conversation_id FROM completeness)",
-];
-
 /// Returns the SQL blocks of a document for a database. A block without a database is for both.
 fn queries_for(document: &'static str, database: &str) -> Vec<&'static str> {
     let blocks = document.split("```sql").skip(1);
@@ -39,17 +28,9 @@ fn queries_for(document: &'static str, database: &str) -> Vec<&'static str> {
 }
 
 fn documented_queries(database: &str) -> Vec<&'static str> {
-    let cookbook = queries_for(SQL_MD, database);
-    assert!(cookbook.len() >= 15, "{}", cookbook.len());
-    let readme = queries_for(README, database);
-    assert!(!readme.is_empty());
-    cookbook.into_iter().chain(readme).collect()
-}
-
-#[track_caller]
-fn assert_expected(query: &str, rows: usize) {
-    let may_be_empty = MAY_BE_EMPTY.iter().any(|part| query.contains(part));
-    assert!(rows > 0 || may_be_empty, "no rows for:\n{query}");
+    let queries = queries_for(README, database);
+    assert!(!queries.is_empty());
+    queries
 }
 
 #[test]
@@ -65,7 +46,7 @@ fn documented_queries_run_in_sqlite() {
                 .unwrap_or_else(|error| panic!("{error} in:\n{query}"))
                 .len()
         });
-        assert_expected(query, rows);
+        assert!(rows > 0, "no rows for:\n{query}");
     }
 }
 
@@ -83,7 +64,7 @@ fn documented_queries_run_in_postgres() {
             query.trim().trim_end_matches(';')
         );
         let rows = server.query_rows(&database, &counted);
-        assert_expected(query, rows[0][0].parse().expect("a number"));
+        assert_ne!(rows[0][0], "0", "no rows for:\n{query}");
     }
 }
 
