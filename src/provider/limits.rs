@@ -171,6 +171,9 @@ pub(super) mod agora {
     /// Attempts per page when its handle expires unread, and per window when its pages do not match
     /// its count.
     pub(in crate::provider) const MAX_READ_ATTEMPTS: u32 = 4;
+    /// Answers to one page of which two must agree, if the page may be the answer to another request.
+    /// More cost requests where a history changes all the time; fewer leave more windows in doubt.
+    pub(in crate::provider) const MAX_ANSWERS_PER_PAGE: usize = 3;
     /// The margin that is queried beyond a window at both ends, since the contract promises neither
     /// inclusive nor exclusive bounds. Less than a second could miss messages on the bounds.
     pub(in crate::provider) const QUERY_MARGIN: Duration = Duration::from_secs(1);

@@ -73,7 +73,7 @@ pub(super) async fn seal_window<DB: Dialect>(
         execute::<DB>(tx, WHAT, sql::DELETE_LEDGER_ROWS, &args).await?;
     }
     let content = window_content::<DB>(tx, commit, seal, archived).await?;
-    let row = new_row(commit, seal, &inside, &content, now);
+    let row = new_row(seal, &inside, &content, now);
     // A replacement is not joined: another one may be about to replace the row before it.
     let before = before.filter(|_| inside.is_empty());
     let joined = before.and_then(|before| joined_row(before, &row, &content.links));
@@ -93,14 +93,8 @@ fn may_be_sealed(seal: &Seal, inside: &[LedgerRow]) -> bool {
 }
 
 /// Returns the ledger row for a seal. `replaced` are the rows that it replaces.
-fn new_row(
-    commit: &Commit,
-    seal: &Seal,
-    replaced: &[LedgerRow],
-    content: &WindowContent,
-    now: Millis,
-) -> LedgerRow {
-    let doubt = seal.doubt.clone().or_else(|| stray_doubt(commit, seal));
+fn new_row(seal: &Seal, replaced: &[LedgerRow], content: &WindowContent, now: Millis) -> LedgerRow {
+    let doubt = seal.doubt.clone();
     let first_doubt = replaced.iter().filter_map(|row| row.doubted_at).min();
     let doubted_at = doubt.is_some().then(|| first_doubt.unwrap_or(now));
     LedgerRow {
@@ -157,17 +151,6 @@ async fn keep_if_countable<DB: Dialect>(
     };
     let fits = span_s.is_none_or(|span_s| length_s.saturating_mul(2) <= span_s.unsigned_abs());
     Ok(fits.then_some(row))
-}
-
-/// Returns the doubt about a window in which the provider returned messages of other streams.
-fn stray_doubt(commit: &Commit, seal: &Seal) -> Option<String> {
-    let messages = commit.messages.iter().map(|identified| &identified.message);
-    let inside = messages.filter(|message| seal.window.contains(message.sent_at));
-    let stray = inside
-        .filter(|message| !seal.scope.matches(message))
-        .count();
-    let doubt = || format!("the provider served {stray} messages that do not belong to the stream");
-    (stray > 0).then(doubt)
 }
 
 /// Returns what the archive holds of the sealed window of a commit. It is read from the archive
@@ -234,7 +217,7 @@ mod tests {
             (row(0, 200, 0).window, 12)
         );
         let doubted = LedgerRow {
-            doubt: Some("stray".into()),
+            doubt: Some("pages differ".into()),
             ..row(0, 100, 5)
         };
         let counted = LedgerRow {

@@ -92,6 +92,9 @@ pub(super) fn parse_page(
     parse_answer(body, |envelope| {
         let is_list = |raw: &&RawValue| raw.get().starts_with('[');
         let list = envelope.messages.or(envelope.message.filter(is_list));
+        if list.is_none() && (envelope.location.is_some() || envelope.count.is_some()) {
+            return Err("the answer is not a page but a location or a count".to_owned());
+        }
         let page = message::parse_messages(list, kinds, requested)
             .map_err(|e| format!("`messages` is not a list: {}", json::parse_error_text(&e)))?;
         if page_checks::is_foreign(&page) {
@@ -259,6 +262,9 @@ mod tests {
             Some(0)
         );
         assert_eq!(size(r#"{"result":"success","code":"ok"}"#), Some(0));
+        for other in [r#""count":0"#, r#""location":"~/rtm""#] {
+            assert_eq!(size(&format!(r#"{{"result":"success",{other}}}"#)), None);
+        }
         assert_eq!(
             size(r#"{"result":"success","code":"ok","messages":{}}"#),
             None

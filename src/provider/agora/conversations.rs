@@ -13,6 +13,11 @@ impl ConversationKinds {
         Self(kinds)
     }
 
+    /// Returns the kind of a destination. `None` if the operator has not set it.
+    pub(super) fn of_destination(&self, destination: &str) -> Option<ConversationKind> {
+        self.0.get(destination).copied()
+    }
+
     /// Returns the conversation of a message. Its own `message_type` has precedence over the
     /// configuration.
     pub(super) fn conversation(
@@ -23,7 +28,7 @@ impl ConversationKinds {
     ) -> Conversation {
         let kind = message_type
             .and_then(kind_of_type)
-            .or_else(|| self.0.get(recipient).copied());
+            .or_else(|| self.of_destination(recipient));
         match kind.unwrap_or(ConversationKind::Unknown) {
             ConversationKind::Peer => Conversation::between(sender, recipient),
             kind => Conversation::named(kind, recipient),

@@ -25,7 +25,7 @@ pub(super) fn parse_messages(
 ) -> Result<MessagePage, serde_json::Error> {
     json::parse_list(list, |fields: AgoraMessageFields| {
         let message = fields.into_message(kinds)?;
-        let is_requested = requested.include(&message);
+        let is_requested = requested.include(&message, kinds);
         json::require_requested(message, is_requested)
     })
 }

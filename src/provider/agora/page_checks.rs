@@ -1,10 +1,11 @@
 //! Checks of the pages of a window: they are read one by one, and the history may change between
 //! two reads.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::message::{MessagePage, ParsedMessage};
 use crate::domain::message::Message;
+use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::json;
@@ -38,19 +39,30 @@ pub(super) fn count_mismatch(count: u64, served: u64) -> String {
     format!("the provider counts {count} messages and serves {served}")
 }
 
-/// Returns the reason why pages that add up may do so by accident: a message stands on both sides
-/// of a page boundary. That happens if another was inserted before it, which would then be missed.
-/// If the previous read shows the very same, they are two messages.
-pub(super) fn repeated_at_boundary(
-    pages: &[MessagePage],
-    previous: Option<&Vec<MessagePage>>,
-) -> Option<String> {
-    let mut boundaries = pages.windows(2);
-    let is_repeated =
-        boundaries.any(|pair| boundary_duplicates(&pair[0], &pair[1]).next().is_some());
-    let is_confirmed = previous.is_some_and(|previous| previous == pages);
-    (is_repeated && !is_confirmed)
-        .then(|| "a message is served on both sides of a page's end".to_owned())
+/// Returns the reason why pages that are in order may not be consecutive: a message stands on two of
+/// them. That happens if another was inserted before it, which would then be missed.
+pub(super) fn repeated_message(pages: &[MessagePage]) -> Option<String> {
+    let is_repeated = repetitions(pages).any(|repeated| repeated > 0);
+    is_repeated.then(|| "a message is served on two pages".to_owned())
+}
+
+/// Returns the reason why pages cannot be consecutive: most messages of one stand on others, too. It
+/// is the answer to another request.
+pub(super) fn repeated_page(pages: &[MessagePage]) -> Option<String> {
+    let is_repeated = repetitions(pages)
+        .zip(pages)
+        .any(|(repeated, page)| 2 * repeated > page.len());
+    is_repeated.then(|| "most messages of a page are served on others, too".to_owned())
+}
+
+/// Returns for each page the number of its messages that stand on a page before it, too.
+fn repetitions(pages: &[MessagePage]) -> impl Iterator<Item = usize> {
+    let mut first_pages = HashMap::new();
+    pages.iter().enumerate().map(move |(number, page)| {
+        let keys = page.iter().filter(|item| item.is_ok()).map(key);
+        keys.filter(|key| *first_pages.entry(*key).or_insert(number) != number)
+            .count()
+    })
 }
 
 /// True if most messages of a page were not asked for: it is the answer to another request.
@@ -59,91 +71,92 @@ pub(super) fn is_foreign(page: &[ParsedMessage]) -> bool {
     2 * foreign.count() > page.len()
 }
 
+/// True if a page may be the answer to another request, although each of its messages may have been
+/// asked for: it holds messages that its destination can only have received in channels. A message
+/// to the destination beside messages of several senders dispels the doubt: no other query brings
+/// both.
+pub(super) fn may_be_foreign(page: &[ParsedMessage], stream: &Stream) -> bool {
+    let Some(destination) = &stream.scope.recipient else {
+        return false;
+    };
+    let messages = || page.iter().flatten();
+    let is_direct = |message: &Message| message.recipient == *destination;
+    let has_several_senders = messages()
+        .zip(messages().skip(1))
+        .any(|(one, next)| one.sender != next.sender);
+    let is_certain = has_several_senders && messages().any(is_direct);
+    !is_certain && !messages().all(is_direct)
+}
+
+/// True if an answer repeats an earlier one to the same request. Messages that have come since may
+/// stand at either end.
+pub(super) fn repeats(page: &[ParsedMessage], earlier: &[ParsedMessage]) -> bool {
+    page.is_empty() == earlier.is_empty() && (page.starts_with(earlier) || page.ends_with(earlier))
+}
+
 /// Returns the messages within the window, and all items that could not be parsed.
-pub(super) fn within(
-    window: Window,
-    pages: Vec<MessagePage>,
-) -> impl Iterator<Item = ParsedMessage> {
+pub(super) fn within(window: Window, items: MessagePage) -> impl Iterator<Item = ParsedMessage> {
     let is_wanted = move |item: &ParsedMessage| match item {
         Ok(message) => window.contains(message.sent_at),
         Err(_) => true,
     };
-    pages.into_iter().flatten().filter(is_wanted)
+    items.into_iter().filter(is_wanted)
 }
 
-/// Removes messages that a changing history may have doubled. If a message is inserted, the one at
-/// the end of a page is served again at the start of the next. So where pages do not add up, equal
-/// messages on both sides of a boundary count once. If they were several, a later read without
-/// changes adds what is missing here.
-pub(super) fn without_boundary_duplicates(pages: Vec<MessagePage>) -> Vec<MessagePage> {
-    let mut duplicates: HashSet<(usize, usize)> = HashSet::new();
-    for number in 1..pages.len() {
-        let items = boundary_duplicates(&pages[number - 1], &pages[number]);
-        duplicates.extend(items.map(|item| (number, item)));
+/// Adds the messages of further pages, in order of time. Pages that overlap show one message several
+/// times, and a page never does: each message is kept as often as the page, or `kept`, that shows it
+/// most often. Equal messages that are lost by this on pages that do not overlap are added by a later
+/// read without a doubt.
+pub(super) fn merged<'a>(
+    kept: MessagePage,
+    pages: impl IntoIterator<Item = &'a MessagePage>,
+) -> MessagePage {
+    let mut held: HashMap<_, usize> = HashMap::new();
+    for item in &kept {
+        *held.entry(key(item)).or_default() += 1;
     }
-    let keep = |(number, page): (usize, MessagePage)| {
-        let items = page.into_iter().enumerate();
-        let kept = items.filter(|(item, _)| !duplicates.contains(&(number, *item)));
-        kept.map(|(_, item)| item).collect()
-    };
-    pages.into_iter().enumerate().map(keep).collect()
+    let mut missing = MessagePage::new();
+    for page in pages {
+        let mut shown: HashMap<_, usize> = HashMap::new();
+        for item in page {
+            let shown = shown.entry(key(item)).or_default();
+            *shown += 1;
+            let held = held.entry(key(item)).or_default();
+            if *shown > *held {
+                *held = *shown;
+                missing.push(item.clone());
+            }
+        }
+    }
+    if missing.is_empty() {
+        return kept;
+    }
+    let mut merged = missing;
+    merged.extend(kept);
+    merged.sort_by_key(|item| item.as_ref().map(|message| message.sent_at).ok());
+    merged
 }
 
-/// Adds the messages that only earlier reads of a window have shown: they may have expired since.
-/// Of equal messages one is kept, since a changing history may show one message twice.
-pub(super) fn with_earlier_messages(
-    last: Vec<MessagePage>,
-    earlier: &[Vec<MessagePage>],
-) -> Vec<MessagePage> {
-    fn key(message: &Message) -> (Millis, &str, &str, &[u8]) {
-        (
-            message.sent_at,
+/// Returns what equal items share: the fields of a message's identity, or the text of an item that
+/// could not be parsed.
+fn key(item: &ParsedMessage) -> (Option<Millis>, &str, &str, &[u8]) {
+    match item {
+        Ok(message) => (
+            Some(message.sent_at),
             &message.sender,
             &message.recipient,
             &message.payload.bytes,
-        )
+        ),
+        Err(unparsable) => (None, &unparsable.raw, "", b""),
     }
-    let mut known: HashSet<_> = last.iter().flatten().flatten().map(key).collect();
-    let mut expired: MessagePage = Vec::new();
-    for item in earlier.iter().flatten().flatten() {
-        let is_new = match item {
-            Ok(message) => known.insert(key(message)),
-            Err(_) => true,
-        };
-        if is_new {
-            expired.push(item.clone());
-        }
-    }
-    expired.sort_by_key(|item| item.as_ref().map(|message| message.sent_at).ok());
-    if expired.is_empty() {
-        last
-    } else {
-        [vec![expired], last].concat()
-    }
-}
-
-/// Returns the positions in `page` of messages that share its first millisecond and stand in the
-/// page before it too.
-fn boundary_duplicates<'a>(
-    before: &'a [ParsedMessage],
-    page: &'a [ParsedMessage],
-) -> impl Iterator<Item = usize> + 'a {
-    let time = |item: &ParsedMessage| item.as_ref().ok().map(|message| message.sent_at);
-    let boundary = page.first().and_then(time);
-    let at_boundary = page
-        .iter()
-        .enumerate()
-        .take_while(move |(_, item)| boundary.is_some() && time(item) == boundary);
-    at_boundary
-        .filter(|(_, item)| before.contains(item))
-        .map(|(position, _)| position)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::conversations::ConversationKinds;
     use super::super::requested::RequestedMessages;
     use super::*;
-    use crate::domain::message::UnparsableMessage;
+    use crate::domain::message::{Conversation, ConversationKind, UnparsableMessage};
     use crate::domain::time::Second;
 
     fn page(items: &[(i64, &str)]) -> MessagePage {
@@ -162,28 +175,33 @@ mod tests {
     }
 
     #[test]
-    fn expired_messages_of_earlier_reads_are_kept_once() {
+    fn message_is_kept_as_often_as_one_page_shows_it() {
         let (one, two) = (page(&[(1, "x"), (2, "y")]), page(&[(3, "z"), (3, "z")]));
-        let earlier = vec![
-            vec![one.clone(), one.clone()],
-            vec![two.clone(), two.clone()],
-        ];
-        let kept = with_earlier_messages(vec![two.clone()], &earlier);
-        assert_eq!(kept, [one, two]);
+        let earlier = [one.clone(), two.clone(), one.clone(), two.clone()];
+        let all = [one.clone(), two.clone()].concat();
+        assert_eq!(merged(two.clone(), &earlier), all);
+        assert_eq!(merged(MessagePage::new(), &earlier), all);
+        let consistent = [two.clone(), page(&[(3, "z")])].concat();
+        assert_eq!(merged(consistent.clone(), [&two]), consistent);
+        let overlapping = [page(&[(1, "x"), (2, "y")]), page(&[(2, "y"), (2, "new")])];
+        assert_eq!(
+            merged(MessagePage::new(), &overlapping),
+            page(&[(1, "x"), (2, "y"), (2, "new")])
+        );
     }
 
     #[test]
-    fn boundary_duplicates_are_accepted_when_read_again() {
-        let pages = vec![page(&[(1, "x"), (2, "y")]), page(&[(2, "y"), (3, "z")])];
-        assert!(
-            repeated_at_boundary(&pages, None).is_some_and(|fault| fault.contains("both sides"))
-        );
-        assert_eq!(repeated_at_boundary(&pages, Some(&pages)), None);
-        assert!(repeated_at_boundary(&pages, Some(&vec![page(&[(1, "x")])])).is_some());
-        assert_eq!(
-            repeated_at_boundary(&[page(&[(2, "y"), (2, "y")]), page(&[(3, "z")])], None),
-            None
-        );
+    fn message_on_two_pages_is_noticed() {
+        let neighbours = [page(&[(1, "x"), (2, "y")]), page(&[(2, "y"), (3, "z")])];
+        // Of one moment, so that the pages are in order.
+        let apart = [page(&[(2, "y")]), page(&[(2, "z")]), page(&[(2, "y")])];
+        for (pages, is_whole_page) in [(&neighbours[..], false), (&apart, true)] {
+            assert_eq!(order_mismatch(pages), None);
+            assert!(repeated_message(pages).is_some_and(|fault| fault.contains("two pages")));
+            assert_eq!(repeated_page(pages).is_some(), is_whole_page);
+        }
+        let within_a_page = [page(&[(2, "y"), (2, "y")]), page(&[(3, "z")])];
+        assert_eq!(repeated_message(&within_a_page), None);
     }
 
     #[test]
@@ -211,11 +229,17 @@ mod tests {
                 destination.map(str::to_owned),
             )
         };
-        let message = page(&[(9999, "y")]).remove(0).unwrap();
+        let message = Message {
+            conversation: ConversationKinds::default().conversation("a", "b", None),
+            ..Message::text("a", "b", Millis(9999), "y")
+        };
+        let kinds = [("channel".to_owned(), ConversationKind::Channel)];
+        let kinds = ConversationKinds::new(kinds.into());
         for (source, destination, to, is_included) in [
             (Some("a"), None, 10, true),
             (Some("a"), Some("b"), 10, true),
-            (None, Some("c"), 10, false),
+            (None, Some("channel"), 10, false),
+            (None, Some("member of b"), 10, true),
             (Some("b"), Some("b"), 10, false),
             (None, Some("B"), 10, false),
             (None, Some("b"), 9, false),
@@ -225,8 +249,46 @@ mod tests {
                 stream,
                 bounds: bounds(to),
             };
-            assert_eq!(requested.include(&message), is_included, "{stream:?} {to}");
+            let is_requested = requested.include(&message, &kinds);
+            assert_eq!(is_requested, is_included, "{stream:?} {to}");
         }
+        let between_peers = Message {
+            conversation: Conversation::between("a", "b"),
+            ..message
+        };
+        let requested = RequestedMessages {
+            stream: &stream(None, Some("member of b")),
+            bounds: bounds(10),
+        };
+        assert!(!requested.include(&between_peers, &kinds));
+    }
+
+    #[test]
+    fn page_of_received_messages_is_certain_if_no_other_request_brings_it() {
+        let to =
+            |sender: &str, recipient: &str| Ok(Message::text(sender, recipient, Millis(1), "hi"));
+        let stream = |source: Option<&str>, destination: Option<&str>| {
+            crate::provider::agora::filter_stream(
+                source.map(str::to_owned),
+                destination.map(str::to_owned),
+            )
+        };
+        let inbox = stream(None, Some("alice"));
+        for (page, is_doubtful) in [
+            (vec![], false),
+            (vec![to("bob", "alice"), to("carol", "alice")], false),
+            (vec![to("bob", "lobby")], true),
+            (vec![to("bob", "lobby"), to("carol", "lobby")], true),
+            (vec![to("bob", "lobby"), to("bob", "alice")], true),
+            (vec![to("bob", "lobby"), to("carol", "alice")], false),
+        ] {
+            assert_eq!(may_be_foreign(&page, &inbox), is_doubtful, "{page:?}");
+            assert!(!may_be_foreign(&page, &stream(Some("bob"), None)));
+        }
+        let both = [to("bob", "lobby"), to("carol", "lobby")];
+        assert!(repeats(&both, &both[..1]) && repeats(&both, &both[1..]));
+        assert!(!repeats(&both[..1], &both[1..]) && !repeats(&[], &both[1..]));
+        assert!(repeats(&[], &[]) && !repeats(&both, &[]));
     }
 
     #[test]
@@ -248,23 +310,5 @@ mod tests {
         assert!(!is_foreign(&with_foreign(0)) && !is_foreign(&with_foreign(2)));
         assert!(is_foreign(&with_foreign(3)) && is_foreign(&[foreign()]));
         assert!(!is_foreign(&[]));
-    }
-
-    #[test]
-    fn message_repeated_at_a_page_boundary_counts_once() {
-        let pages = vec![
-            page(&[(1, "x"), (2, "y"), (2, "y")]),
-            page(&[(2, "y"), (2, "new"), (3, "x")]),
-        ];
-        assert_eq!(
-            without_boundary_duplicates(pages)[1],
-            page(&[(2, "new"), (3, "x")])
-        );
-    }
-
-    #[test]
-    fn equal_messages_within_a_page_stay() {
-        let pages = vec![page(&[(1, "x"), (1, "x")]), page(&[(2, "x"), (2, "x")])];
-        assert_eq!(without_boundary_duplicates(pages.clone()), pages);
     }
 }

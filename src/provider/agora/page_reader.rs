@@ -8,6 +8,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::api::{AgoraApi, HandleState, PendingQuery, QueryRange};
 use super::message::{MessagePage, ParsedMessage};
+use super::page_checks::{self, may_be_foreign, repeats};
 use super::query::OffsetOrder;
 use super::readiness::HandleReadiness;
 use crate::domain::time::Millis;
@@ -15,7 +16,8 @@ use crate::provider::error::ProviderError;
 use crate::provider::http_client::ParsedAnswer;
 use crate::provider::json;
 use crate::provider::limits::agora::{
-    IN_PROGRESS_WAIT, MAX_CONCURRENT_PAGES, MAX_POLLS, MAX_READ_ATTEMPTS, PAGE_SIZE,
+    IN_PROGRESS_WAIT, MAX_ANSWERS_PER_PAGE, MAX_CONCURRENT_PAGES, MAX_POLLS, MAX_READ_ATTEMPTS,
+    PAGE_SIZE,
 };
 use crate::provider::survey::ReadRoom;
 
@@ -37,12 +39,22 @@ pub(super) struct PageRun {
     pub(super) messages: u64,
     /// The reason why the last page is the last one; `None` while others may follow.
     pub(super) ended: Option<RunEnd>,
+    /// True if a page may be the answer to another request.
+    is_unconfirmed: bool,
     bytes: u64,
     /// The number of pages that the count lets expect.
     expected: u64,
     is_descending: bool,
     /// The first moment that is not asked for, if messages behind it need not be read.
     until: Option<Millis>,
+}
+
+/// A page that was read until it is believed.
+#[derive(Debug)]
+struct BelievedPage {
+    page: MessagePage,
+    /// False if it may be the answer to another request: no two answers agree.
+    is_confirmed: bool,
 }
 
 /// The reason why a page is the last one of a run.
@@ -57,12 +69,11 @@ pub(super) enum RunEnd {
 }
 
 impl PageRun {
-    fn push(&mut self, mut page: MessagePage) {
+    fn push(&mut self, BelievedPage { page, is_confirmed }: BelievedPage) {
         self.messages += page.len() as u64;
         self.bytes += content_bytes(&page);
-        if self.is_descending {
-            page.reverse();
-        } else {
+        self.is_unconfirmed |= !is_confirmed;
+        if !self.is_descending {
             self.ended = self.end_at(&page);
         }
         self.pages.push(page);
@@ -89,6 +100,26 @@ impl PageRun {
         self.pages.len() as u64 >= self.expected
     }
 
+    /// Returns the reason why the pages are not believed, as far as it is to be seen without a count.
+    /// `None` if they follow each other. The `previous` reading excuses either a repetition or
+    /// another order than that of time, if it shows the very same; both together are never the
+    /// provider's pages one after the other.
+    pub(super) fn fault(&self, previous: &[MessagePage]) -> Option<String> {
+        let disorder = page_checks::order_mismatch(&self.pages);
+        let repetition = page_checks::repeated_page(&self.pages);
+        let is_both = disorder.is_some() && repetition.is_some();
+        if self.pages == previous && !is_both {
+            return None;
+        }
+        self.unconfirmed_page().or(disorder).or(repetition)
+    }
+
+    /// Returns the fault of a page that may be the answer to another request.
+    fn unconfirmed_page(&self) -> Option<String> {
+        self.is_unconfirmed
+            .then(|| "the provider's answers to one request differ".to_owned())
+    }
+
     /// True if nothing more is to be read now.
     fn has_ended(&self, room: ReadRoom) -> bool {
         self.ended.is_some() || self.messages >= room.messages || self.bytes >= room.bytes
@@ -112,8 +143,10 @@ impl PageReader {
         }
     }
 
-    /// Reads one page of at most `limit` messages, after skipping `offset`. A handle that expires
-    /// is made anew.
+    /// Reads one page of at most `limit` messages, after skipping `offset`, and returns it oldest
+    /// message first. A handle that expires is made anew.
+    ///
+    /// The page is nearly always the requested one. [`Self::read_confirmed_page`] makes sure.
     pub(super) async fn read_page(
         &self,
         range: QueryRange<'_>,
@@ -137,7 +170,10 @@ impl PageReader {
                 odd_items: json::odd_items(&page),
                 value: page,
             });
-            if let Some(page) = retry.accept(OPERATION, answer).await? {
+            if let Some(mut page) = retry.accept(OPERATION, answer).await? {
+                if range.order == OffsetOrder::Descending {
+                    page.reverse();
+                }
                 return Ok(page);
             }
         }
@@ -148,13 +184,49 @@ impl PageReader {
         })
     }
 
+    /// Reads one page like [`Self::read_page`], and again if it may be the answer to another
+    /// request, until two answers agree.
+    pub(super) async fn read_confirmed_page(
+        &self,
+        range: QueryRange<'_>,
+        offset: u64,
+        limit: u64,
+    ) -> Result<MessagePage, ProviderError> {
+        let read = self.read_believed_page(range, offset, limit, None).await?;
+        Ok(read.page)
+    }
+
+    /// Reads one page until two answers agree, if it may be the answer to another request, or if
+    /// there is an earlier answer. Gives up after a few: the history may change.
+    async fn read_believed_page(
+        &self,
+        range: QueryRange<'_>,
+        offset: u64,
+        limit: u64,
+        earlier: Option<&MessagePage>,
+    ) -> Result<BelievedPage, ProviderError> {
+        let mut answers: Vec<MessagePage> = earlier.cloned().into_iter().collect();
+        loop {
+            let page = self.read_page(range, offset, limit).await?;
+            let is_certain = !may_be_foreign(&page, range.stream);
+            let is_repeated = answers.iter().any(|earlier| repeats(&page, earlier));
+            let is_last = answers.len() + 1 >= MAX_ANSWERS_PER_PAGE;
+            if is_repeated || is_last || (is_certain && answers.is_empty()) {
+                let is_confirmed = is_certain || is_repeated;
+                return Ok(BelievedPage { page, is_confirmed });
+            }
+            answers.push(page);
+        }
+    }
+
     /// Reads the pages of a range, from `first` messages after its oldest on. Pages and messages
     /// are returned oldest first, and the oldest are requested first, whichever end the provider
     /// counts offsets from.
     ///
     /// `count` is only the number of messages that is expected. The range ends with a page that is
     /// not full, whatever the count. The run ends early at the moment `until`, and when there is no
-    /// more room.
+    /// more room. `earlier` are the pages of an earlier reading that is not believed: pages that
+    /// differ are read until two answers agree.
     pub(super) async fn read_pages(
         &self,
         range: QueryRange<'_>,
@@ -162,6 +234,7 @@ impl PageReader {
         count: Option<u64>,
         until: Option<Millis>,
         room: ReadRoom,
+        earlier: &[MessagePage],
     ) -> Result<PageRun, ProviderError> {
         let is_descending = range.order == OffsetOrder::Descending;
         let expected = count.map(|count| count.saturating_sub(first).max(1).div_ceil(PAGE_SIZE));
@@ -179,30 +252,33 @@ impl PageReader {
             until,
             ..PageRun::default()
         };
-        let mut offsets = (0..planned).map(offset);
+        let read_page = |offset: u64, number: usize| {
+            self.read_believed_page(range, offset, PAGE_SIZE, earlier.get(number))
+        };
+        let mut offsets = (0..planned).map(offset).zip(0..);
         if self.mean_page_bytes() == 0
-            && let Some(offset) = offsets.next()
+            && let Some((offset, number)) = offsets.next()
         {
             // The size of a page is not known yet: one is read before many are.
-            let page = self.read_page(range, offset, PAGE_SIZE).await?;
-            self.observe_size(&page);
-            run.push(page);
+            let read = read_page(offset, number).await?;
+            self.observe_size(&read.page);
+            run.push(read);
         }
         let concurrent = room.bytes / self.mean_page_bytes().max(1);
         let concurrent = usize::try_from(concurrent).unwrap_or(usize::MAX);
-        let reads = stream::iter(offsets).map(|offset| self.read_page(range, offset, PAGE_SIZE));
+        let reads = stream::iter(offsets).map(|(offset, number)| read_page(offset, number));
         let mut reads = reads.buffered(concurrent.clamp(1, MAX_CONCURRENT_PAGES));
         while !run.has_ended(room)
-            && let Some(page) = reads.next().await
+            && let Some(read) = reads.next().await
         {
-            let page = page?;
-            self.observe_size(&page);
-            run.push(page);
+            let read = read?;
+            self.observe_size(&read.page);
+            run.push(read);
         }
         // A last page that is full may have another one behind it.
         while !is_descending && expected.is_some() && !run.has_ended(room) {
-            let page = self.read_page(range, first + run.messages, PAGE_SIZE);
-            run.push(page.await?);
+            let read = read_page(first + run.messages, run.pages.len());
+            run.push(read.await?);
         }
         if is_descending && run.is_complete() {
             run.ended = Some(RunEnd::Whole);

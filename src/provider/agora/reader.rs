@@ -17,7 +17,7 @@ use crate::domain::window::Window;
 use crate::provider::error::ProviderError;
 use crate::provider::limits::agora::{EXPIRY_LEAD_S, MAX_READ_ATTEMPTS, NEAR_EXPIRY, QUERY_MARGIN};
 use crate::provider::rate_limiter::Priority;
-use crate::provider::survey::{FetchedWindow, ReadPosition, ReadRoom, WindowRequest};
+use crate::provider::survey::{FetchedWindow, ReadPosition, WindowRequest};
 
 /// The reader of windows of one project.
 #[derive(Debug)]
@@ -58,20 +58,20 @@ impl AgoraWindowReader {
         let is_first = request.from == ReadPosition::default();
         match request.expected {
             Some(count) if is_first && count <= request.room.messages => {
-                self.read_whole(stream, window, count, request.room).await
+                self.read_whole(stream, window, count, request).await
             }
             _ => self.read_part(stream, window, request).await,
         }
     }
 
     /// Reads a window as a whole, or its first part if its messages are larger than there is room
-    /// for.
+    /// for, or pages are shorter than expected.
     async fn read_whole(
         &self,
         stream: &Stream,
         window: Window,
         expected: u64,
-        room: ReadRoom,
+        request: WindowRequest,
     ) -> Result<FetchedWindow, ProviderError> {
         let order = self.offset_order(window);
         let mut range = QueryRange {
@@ -79,25 +79,30 @@ impl AgoraWindowReader {
             ..QueryRange::ascending(stream, window)
         };
         let mut count = expected;
-        let mut earlier_reads = Vec::new();
+        let mut earlier_reads: Vec<Vec<MessagePage>> = Vec::new();
         loop {
             let asked = Instant::now();
+            let previous = earlier_reads.last().map_or(&[][..], Vec::as_slice);
             let run = self
                 .pages
-                .read_pages(range, 0, Some(count), None, room)
+                .read_pages(range, 0, Some(count), None, request.room, previous)
                 .await?;
             let requested_at = self.api.gate().clock().time_at(asked);
+            let fault = run.fault(previous);
             if run.ended != Some(RunEnd::Whole) && run.messages > 0 {
-                return Ok(part_of(
-                    window,
-                    ReadPosition::default(),
-                    run.pages,
-                    requested_at,
-                ));
+                if fault.is_some() {
+                    return self.read_part(stream, window, request).await;
+                }
+                let from = ReadPosition::default();
+                return Ok(part_of(window, from, run.pages, requested_at, None));
             }
             let pages = run.pages;
+            let is_consecutive = fault.is_none();
+            // If the previous read shows the very same, the message is two.
+            let repetition = page_checks::repeated_message(&pages).filter(|_| pages != previous);
             let mut doubt = page_checks::mismatch(&pages, count)
-                .or_else(|| page_checks::repeated_at_boundary(&pages, earlier_reads.last()));
+                .or(fault)
+                .or(repetition);
             let may_read_again = earlier_reads.len() + 1 < MAX_READ_ATTEMPTS as usize;
             let unexpired = self.unexpired_part(window).filter(|_| may_read_again);
             if let (Some(fault), Some(unexpired)) = (&doubt, unexpired) {
@@ -106,7 +111,9 @@ impl AgoraWindowReader {
                 let counted = self.api.count(stream, padded, Priority::High).await?;
                 count = counted.unwrap_or(count);
                 range = QueryRange { padded, ..range };
-                if unexpired == window || !self.surveyor.matches_count(&pages, padded, count).await
+                if unexpired == window
+                    || !is_consecutive
+                    || !self.surveyor.matches_count(&pages, padded, count).await
                 {
                     tracing::debug!(
                         account = self.api.account(),
@@ -133,6 +140,9 @@ impl AgoraWindowReader {
 
     /// Reads the next part of a window, from the oldest message on. The series ends with an empty
     /// page, whatever the count; the last part carries a doubt if the count is another.
+    ///
+    /// Pages that do not follow each other or the position are read again until two readings agree,
+    /// a few times; then the part carries a doubt.
     async fn read_part(
         &self,
         stream: &Stream,
@@ -143,21 +153,37 @@ impl AgoraWindowReader {
         let from = request.from;
         // The message before the position shows if the history has shifted.
         let overlap = from.offset.min(1);
-        let asked = Instant::now();
         // Messages behind the window lie in the margin, and may be many.
         let end = Some(window.to().start());
         let first = from.offset - overlap;
-        let run = self
-            .pages
-            .read_pages(range, first, request.expected, end, request.room)
-            .await?;
-        let requested_at = self.api.gate().clock().time_at(asked);
+        let mut previous = Vec::new();
+        let mut reads = 0;
+        let (run, doubt, requested_at) = loop {
+            let asked = Instant::now();
+            let run = self
+                .pages
+                .read_pages(range, first, request.expected, end, request.room, &previous)
+                .await?;
+            reads += 1;
+            let is_continued = overlap == 0 || continues_at(from, &run.pages);
+            let shifted = || (!is_continued).then(|| "the position has shifted".to_owned());
+            let fault = run.fault(&previous).or_else(shifted);
+            let is_confirmed = run.pages == previous;
+            if fault.is_none() || is_confirmed || reads >= MAX_READ_ATTEMPTS {
+                if !is_continued {
+                    return Err(ProviderError::HistoryChanged { attempts: 1 });
+                }
+                break (run, fault, self.api.gate().clock().time_at(asked));
+            }
+            previous = run.pages;
+        };
         let mut pages = run.pages;
-        if overlap > 0 && !continues_at(from, &mut pages) {
-            return Err(ProviderError::HistoryChanged { attempts: 1 });
+        if let Some(first) = pages.first_mut().filter(|_| overlap > 0) {
+            // The message before the position.
+            first.drain(..1);
         }
         let is_ordered = page_checks::order_mismatch(&pages).is_none();
-        let mut part = part_of(window, from, pages, requested_at);
+        let mut part = part_of(window, from, pages, requested_at, doubt);
         if run.ended == Some(RunEnd::PastEnd) && is_ordered {
             part.next = None;
             return Ok(part);
@@ -167,9 +193,10 @@ impl AgoraWindowReader {
         if run.ended == Some(RunEnd::Whole) || is_empty {
             let total = part.next.take().map_or(from.offset, |next| next.offset);
             let counted = self.api.count(stream, range.padded, Priority::High).await?;
-            part.doubt = counted
+            let mismatch = counted
                 .filter(|counted| *counted != total)
                 .map(|counted| page_checks::count_mismatch(counted, total));
+            part.doubt = part.doubt.or(mismatch);
         }
         Ok(part)
     }
@@ -216,16 +243,13 @@ impl WindowRead {
     /// Returns the messages of the window, with those that only earlier reads have shown.
     fn into_fetched(self, window: Window, earlier_reads: &[Vec<MessagePage>]) -> FetchedWindow {
         let begin = self.counted_from;
-        let mut pages = self.pages;
-        if self.doubt.is_some() {
-            pages = page_checks::without_boundary_duplicates(pages);
-        }
+        let read = messages_of(self.pages, self.doubt.as_deref());
         // The count covers messages in the margin, and not those that were read before they
         // expired.
-        let in_margin = count_messages(&pages, |at| begin <= at && !window.contains(at));
-        let pages = page_checks::with_earlier_messages(pages, earlier_reads);
-        let expired = count_messages(&pages, |at| at < begin && window.contains(at));
-        let items = page_checks::within(window, pages);
+        let in_margin = count_messages(&read, |at| begin <= at && !window.contains(at));
+        let all = page_checks::merged(read, earlier_reads.iter().flatten());
+        let expired = count_messages(&all, |at| at < begin && window.contains(at));
+        let items = page_checks::within(window, all);
         FetchedWindow {
             provider_count: Some(self.count.saturating_sub(in_margin) + expired),
             doubt: self.doubt,
@@ -241,6 +265,7 @@ fn part_of(
     from: ReadPosition,
     pages: Vec<MessagePage>,
     requested_at: Millis,
+    doubt: Option<String>,
 ) -> FetchedWindow {
     let times = pages
         .iter()
@@ -251,33 +276,42 @@ fn part_of(
         offset: from.offset + pages.iter().map(|page| page.len() as u64).sum::<u64>(),
         time: times.max().or(from.time),
     };
-    let outside = count_messages(&pages, |at| !window.contains(at));
+    let items = messages_of(pages, doubt.as_deref());
+    let outside = count_messages(&items, |at| !window.contains(at));
     FetchedWindow {
         provider_count: Some(next.offset - from.offset - outside),
         next: Some(next),
-        ..FetchedWindow::from_items(pages.into_iter().flatten(), requested_at)
+        doubt,
+        ..FetchedWindow::from_items(items, requested_at)
     }
 }
 
-/// Removes the message before a position from the pages that begin with it. Returns false if the
-/// history has shifted: the position lies elsewhere now.
-fn continues_at(from: ReadPosition, pages: &mut [MessagePage]) -> bool {
-    let Some(first) = pages.first_mut().filter(|page| !page.is_empty()) else {
+/// Returns the messages of consecutive pages. Pages in doubt may overlap.
+fn messages_of(pages: Vec<MessagePage>, doubt: Option<&str>) -> MessagePage {
+    match doubt {
+        None => pages.into_iter().flatten().collect(),
+        Some(_) => page_checks::merged(MessagePage::new(), &pages),
+    }
+}
+
+/// True if pages that begin with the message before a position continue there. Else the history has
+/// shifted: the position lies elsewhere now.
+fn continues_at(from: ReadPosition, pages: &[MessagePage]) -> bool {
+    let time = |item: &ParsedMessage| item.as_ref().ok().map(|message| message.sent_at);
+    let Some(before) = pages.first().and_then(|page| page.first()) else {
         return false;
     };
-    let before = first.remove(0);
-    let time = |item: &ParsedMessage| item.as_ref().ok().map(|message| message.sent_at);
-    let after = pages.iter().flatten().find_map(time);
+    let after = pages.iter().flatten().skip(1).find_map(time);
     match from.time {
         Some(at) => {
-            time(&before).is_none_or(|before| before <= at) && after.is_none_or(|after| at <= after)
+            time(before).is_none_or(|before| before <= at) && after.is_none_or(|after| at <= after)
         }
         None => true,
     }
 }
 
-fn count_messages(pages: &[MessagePage], is_counted: impl Fn(Millis) -> bool) -> u64 {
-    let messages = pages.iter().flatten().flatten();
+fn count_messages(items: &[ParsedMessage], is_counted: impl Fn(Millis) -> bool) -> u64 {
+    let messages = items.iter().flatten();
     messages
         .filter(|message| is_counted(message.sent_at))
         .count() as u64

@@ -1,6 +1,7 @@
 //! The messages that a request asks for.
 
-use crate::domain::message::Message;
+use super::conversations::ConversationKinds;
+use crate::domain::message::{ConversationKind, Message};
 use crate::domain::stream::{Scope, Stream};
 use crate::domain::window::Window;
 
@@ -14,14 +15,29 @@ pub(super) struct RequestedMessages<'a> {
 
 impl RequestedMessages<'_> {
     /// True if the message was asked for.
-    pub(super) fn include(&self, message: &Message) -> bool {
+    pub(super) fn include(&self, message: &Message, kinds: &ConversationKinds) -> bool {
         let Scope {
             sender, recipient, ..
         } = &self.stream.scope;
+        let is_recipient = |recipient: &String| {
+            *recipient == message.recipient || is_received_in_channel(recipient, message, kinds)
+        };
         is_wanted(sender.as_ref(), &message.sender)
-            && is_wanted(recipient.as_ref(), &message.recipient)
+            && recipient.as_ref().is_none_or(is_recipient)
             && self.bounds.contains(message.sent_at)
     }
+}
+
+/// True if the message may be one that a user received in a channel. Some versions of the API bring
+/// those with the messages to the user. A query for a channel never brings another one's, and a
+/// message between peers is received by one of them only.
+fn is_received_in_channel(user: &str, message: &Message, kinds: &ConversationKinds) -> bool {
+    if message.recipient.trim().eq_ignore_ascii_case(user.trim()) {
+        // The same name in another form is a fault of the item.
+        return false;
+    }
+    kinds.of_destination(user) != Some(ConversationKind::Channel)
+        && message.conversation.kind != ConversationKind::Peer
 }
 
 fn is_wanted(wanted: Option<&String>, name: &str) -> bool {

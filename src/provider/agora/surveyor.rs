@@ -72,12 +72,14 @@ impl AgoraSurveyor {
         target: u64,
     ) -> Result<Survey, ProviderError> {
         let asked = Instant::now();
-        let page = self.read_first_page(stream, range, PAGE_SIZE).await?;
+        // Nothing is sealed by it, so that it need not be confirmed.
+        let query = QueryRange::ascending(stream, range);
+        let page = self.pages.read_page(query, 0, PAGE_SIZE).await?;
         if page.len() as u64 >= PAGE_SIZE {
             return self.survey(stream, range, target).await;
         }
         let requested_at = self.api.gate().clock().time_at(asked);
-        let items = page_checks::within(range, vec![page]);
+        let items = page_checks::within(range, page);
         Ok(Survey::Complete(FetchedWindow::from_items(
             items,
             requested_at,
@@ -213,7 +215,7 @@ impl AgoraSurveyor {
         size: u64,
     ) -> Result<MessagePage, ProviderError> {
         self.pages
-            .read_page(QueryRange::ascending(stream, range), 0, size)
+            .read_confirmed_page(QueryRange::ascending(stream, range), 0, size)
             .await
     }
 }

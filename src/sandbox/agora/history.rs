@@ -63,9 +63,9 @@ pub struct AgoraHistory {
     all: MessageSeries,
     sent: BTreeMap<String, SentMessages>,
     received: BTreeMap<String, ReceivedMessages>,
-    /// The messages to each user together with those of the user's channels. Empty unless a query
+    /// The messages to each user together with those of the user's channels. `None` unless a query
     /// for a user's messages is answered with both.
-    inboxes: BTreeMap<String, MessageSeries>,
+    inboxes: Option<BTreeMap<String, MessageSeries>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,17 +96,14 @@ impl AgoraHistory {
     pub(in crate::sandbox) fn add_inboxes(&mut self) {
         let users = self.received.iter();
         let users = users.filter(|(_, received)| received.kind == RecipientKind::Peer);
-        let inbox = |(user, received): (&String, &ReceivedMessages)| {
-            let mut inbox = received.all.clone();
-            let channel_messages = self
-                .all
-                .iter()
-                .filter(|m| self.is_received_in_channel(user, m));
-            inbox.extend(channel_messages.cloned());
-            inbox.sort_by_key(|message| message.ms);
-            (user.clone(), inbox)
-        };
-        self.inboxes = users.map(inbox).collect();
+        let inboxes = users.map(|(user, _)| (user.clone(), self.inbox_of(user)));
+        self.inboxes = Some(inboxes.collect());
+    }
+
+    fn inbox_of(&self, user: &str) -> MessageSeries {
+        let is_received =
+            |m: &&Arc<AgoraMessage>| m.dst == user || self.is_received_in_channel(user, m);
+        self.all.iter().filter(is_received).cloned().collect()
     }
 
     /// True if somebody else sent the message to a channel in which the user has written.
@@ -138,13 +135,17 @@ impl AgoraHistory {
             insert_sorted(&mut received.all, &message);
         }
         insert_sorted(&mut self.all, &message);
-        let mut inboxes = std::mem::take(&mut self.inboxes);
-        for (user, inbox) in &mut inboxes {
-            if message.dst == *user || self.is_received_in_channel(user, &message) {
-                insert_sorted(inbox, &message);
+        if let Some(mut inboxes) = self.inboxes.take() {
+            for (user, inbox) in &mut inboxes {
+                if message.dst == *user || self.is_received_in_channel(user, &message) {
+                    insert_sorted(inbox, &message);
+                }
             }
+            if message.kind == RecipientKind::Peer && !inboxes.contains_key(&message.dst) {
+                inboxes.insert(message.dst.clone(), self.inbox_of(&message.dst));
+            }
+            self.inboxes = Some(inboxes);
         }
-        self.inboxes = inboxes;
     }
 
     /// Returns all messages.
@@ -162,7 +163,9 @@ impl AgoraHistory {
             (Some(source), None) => self.sent.get(source).map(|s| &s.all),
             (None, Some(destination)) => {
                 let direct = self.received.get(destination).map(|received| &received.all);
-                self.inboxes.get(destination).or(direct)
+                let inboxes = self.inboxes.as_ref();
+                let inbox = inboxes.and_then(|inboxes| inboxes.get(destination));
+                inbox.or(direct)
             }
             (None, None) => None,
         };

@@ -32,6 +32,7 @@ mod live_history;
 mod model;
 mod overlaps;
 mod paging;
+mod received_channels;
 mod reconcile;
 mod stragglers;
 mod truth;

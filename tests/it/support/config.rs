@@ -149,7 +149,8 @@ pub(crate) fn between(source: &str, destination: &str) -> Table {
     table([("source", source), ("destination", destination)])
 }
 
-fn table<const N: usize>(keys: [(&str, &str); N]) -> Table {
+/// A table of these keys.
+pub(crate) fn table<const N: usize>(keys: [(&str, &str); N]) -> Table {
     keys.into_iter()
         .map(|(key, value)| (key.to_owned(), value.into()))
         .collect()
