@@ -11,6 +11,7 @@ use crate::domain::format::sanitized_lines;
 use crate::proof::manifest::ManifestError;
 use crate::provider::ClientSetupError;
 use crate::reader::FilterError;
+use crate::reader::export::ExportError;
 #[cfg(feature = "sandbox")]
 use crate::sandbox::SandboxError;
 use crate::store::StoreError;
@@ -31,6 +32,8 @@ pub(super) enum CliError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Filter(#[from] FilterError),
+    #[error(transparent)]
+    Export(#[from] ExportError),
     #[error(transparent)]
     Client(#[from] ClientSetupError),
     #[error(transparent)]
@@ -79,6 +82,7 @@ impl CliError {
             Self::Store(error) | Self::Filter(FilterError::Store(error)) => Some(error.hint()),
             Self::Copy(error) => Some(error.hint()),
             Self::Manifest(error) => Some(error.hint()),
+            Self::Export(error) => Some(error.hint()),
             #[cfg(feature = "sandbox")]
             Self::Scratch(error) => error.hint(),
             // The message of each of these contains its remedy, or there is none.

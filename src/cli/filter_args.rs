@@ -7,7 +7,6 @@ use crate::reader::MessageFilter;
 
 /// The flags of the filter.
 #[derive(Clone, Debug, clap::Args)]
-#[allow(dead_code, reason = "the commands search and export use it")]
 pub(super) struct FilterArgs {
     /// Only messages of this account
     #[arg(long, value_name = "NAME")]
@@ -34,7 +33,6 @@ pub(super) struct FilterArgs {
 
 impl FilterArgs {
     /// Returns the filter as seen at `now`. Errors if its range of time is empty.
-    #[allow(dead_code, reason = "the commands search and export use it")]
     pub(super) fn filter(&self, now: Millis) -> Result<MessageFilter, CliError> {
         let (since, until) = (
             self.since.map(|since| since.resolve(now)),

@@ -58,6 +58,9 @@ pub(super) const LOG_INTERVAL: Duration = Duration::from_secs(30);
 /// The maximum number of streams in the summary of a sync. If there are more, only unhealthy ones
 /// are listed.
 pub(super) const MAX_LISTED_STREAMS: usize = 24;
+/// The maximum number of ranges that may be incomplete in the output of a reader's command. The rest
+/// is counted.
+pub(super) const MAX_LISTED_RANGES: usize = 8;
 
 // sql
 

@@ -27,6 +27,7 @@ mod demo;
 mod drill;
 mod error;
 mod exit_outcome;
+mod export;
 mod filter_args;
 mod init;
 mod limits;
@@ -122,6 +123,9 @@ enum Command {
     /// Copies the archive, with its coverage, runs, alarms and pauses, into another database; can be interrupted and
     /// resumed
     Copy(copy::Args),
+    /// Writes messages to files of an open format, one for each provider and day, with a manifest that
+    /// says what they hold; a second run rewrites only what changed
+    Export(Box<export::Args>),
     /// Creates the archive, or migrates it to the current schema
     Migrate(migrate::Args),
     /// Parses quarantined messages again, after an upgrade, and archives those that are valid now
@@ -238,6 +242,10 @@ impl Cli {
             }
             Command::Status(args) => status::run(&args, &load(UsedSecrets::None)?, clock).await,
             Command::Sql(args) => sql::run(args, &load(UsedSecrets::None)?).await,
+            Command::Export(args) => match args.folder_to_check() {
+                Some(folder) => export::check(folder),
+                None => export::run(&args, &load(UsedSecrets::None)?, &*clock).await,
+            },
             Command::Copy(args) => copy::run(&args, &load(UsedSecrets::None)?, &*clock).await,
             Command::Requeue => requeue::run(&load(UsedSecrets::None)?, clock).await,
             Command::Migrate(args) => migrate::run(&args, &load(UsedSecrets::None)?, &*clock).await,

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use super::message::Message;
+use super::message::{Encoding, Message};
 use super::time::Millis;
 
 /// A hash over a message's immutable fields: the first 128 bits of BLAKE3.
@@ -17,16 +17,34 @@ pub struct Fingerprint(pub [u8; 16]);
 impl Fingerprint {
     /// Computes the fingerprint of a message.
     pub fn compute(message: &Message) -> Self {
+        Self::of_parts(
+            message.sent_at,
+            message.payload.encoding,
+            &message.sender,
+            &message.recipient,
+            message.provider_id.as_deref(),
+            &message.payload.bytes,
+        )
+    }
+
+    /// Computes the fingerprint of a message from its immutable fields.
+    pub fn of_parts(
+        sent_at: Millis,
+        encoding: Encoding,
+        sender: &str,
+        recipient: &str,
+        provider_id: Option<&str>,
+        payload: &[u8],
+    ) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(b"backscroll message 1\0");
-        hasher.update(&message.sent_at.0.to_le_bytes());
-        hasher.update(&[message.payload.encoding as u8]);
-        let id = message.provider_id.as_deref().unwrap_or_default();
+        hasher.update(&sent_at.0.to_le_bytes());
+        hasher.update(&[encoding as u8]);
         for part in [
-            message.sender.as_bytes(),
-            message.recipient.as_bytes(),
-            id.as_bytes(),
-            &message.payload.bytes,
+            sender.as_bytes(),
+            recipient.as_bytes(),
+            provider_id.unwrap_or_default().as_bytes(),
+            payload,
         ] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);

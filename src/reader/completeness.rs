@@ -42,6 +42,27 @@ pub struct IncompleteRange {
     pub streams: Vec<String>,
 }
 
+/// A range of time that streams have sealed without a doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SealedRange {
+    /// The account's name.
+    pub account: String,
+    #[serde(serialize_with = "as_text")]
+    pub from: Option<Second>,
+    /// The end, exclusive.
+    #[serde(serialize_with = "as_text")]
+    pub to: Option<Second>,
+    /// The keys of the streams.
+    pub streams: Vec<String>,
+}
+
+/// The coverage of the streams that a filter concerns, as it was at one moment.
+#[derive(Clone, Debug)]
+pub struct FilterCoverage {
+    filter: ResolvedFilter,
+    streams: Vec<StreamCoverage>,
+}
+
 /// Returns the ranges in which the archive may lack messages that the filter selects. All is read in
 /// one snapshot of the ledger. The archive may hold more by the time that its messages are read, and
 /// never less.
@@ -53,6 +74,14 @@ pub async fn completeness(
     archive: &dyn Reading,
     filter: &ResolvedFilter,
 ) -> Result<Completeness, StoreError> {
+    Ok(read_coverage(archive, filter).await?.completeness())
+}
+
+/// Reads the coverage of the streams that a filter concerns.
+pub async fn read_coverage(
+    archive: &dyn Reading,
+    filter: &ResolvedFilter,
+) -> Result<FilterCoverage, StoreError> {
     let asked = asked_window(filter);
     let questions = Questions::of(filter);
     let is_wanted = |scope: Option<&_>| questions.concern(scope, filter);
@@ -60,7 +89,37 @@ pub async fn completeness(
     let streams = archive
         .coverage(account, &is_wanted, asked.from(), asked.to())
         .await?;
-    Ok(questions.answer(&streams, filter))
+    Ok(FilterCoverage {
+        filter: filter.clone(),
+        streams,
+    })
+}
+
+impl FilterCoverage {
+    /// Returns the ranges in which messages may be missing.
+    pub fn completeness(&self) -> Completeness {
+        Questions::of(&self.filter).answer(&self.streams, &self.filter)
+    }
+
+    /// Returns the ranges of the filter that the streams have sealed without a doubt, in the order of
+    /// accounts and times. Streams with the same range share an entry.
+    pub fn sealed(&self) -> Vec<SealedRange> {
+        let asked = asked_window(&self.filter);
+        let mut ranges: BTreeMap<(&str, Window), Vec<String>> = BTreeMap::new();
+        for stream in &self.streams {
+            for window in stream.sealed.iter().filter_map(|run| run.intersect(asked)) {
+                let range = ranges.entry((&stream.account, window)).or_default();
+                range.push(stream.key.clone());
+            }
+        }
+        let range = |((account, window), streams): ((&str, Window), Vec<String>)| SealedRange {
+            account: account.to_owned(),
+            from: Some(window.from()),
+            to: Some(window.to()),
+            streams,
+        };
+        ranges.into_iter().map(range).collect()
+    }
 }
 
 impl Completeness {

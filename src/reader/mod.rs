@@ -7,6 +7,7 @@
 //! | which part of what a filter selects is a gap, lost, suspect or not archived | `completeness.rs` |
 //! | how are the ranges of one stream judged | `judgement.rs` |
 //! | which streams bring a conversation | `direction.rs` |
+//! | messages in files | [`export`] |
 //!
 //! A command resolves its filter with [`resolve`], reads the messages of the [`Selection`], and asks
 //! [`completeness`] about the same filter.
@@ -15,9 +16,12 @@
 
 mod completeness;
 mod direction;
+pub mod export;
 mod filter;
 mod judgement;
 
-pub use completeness::{Completeness, IncompleteRange, completeness};
+pub use completeness::{
+    Completeness, FilterCoverage, IncompleteRange, SealedRange, completeness, read_coverage,
+};
 pub use filter::{FilterError, MessageFilter, ResolvedFilter, resolve};
 pub use judgement::RangeState;

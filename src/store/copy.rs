@@ -1,11 +1,9 @@
 //! Copying one archive into another, and the proof that both agree.
 
-mod day_digest;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use self::day_digest::{DayDigest, add_hash};
 use super::archive::Archive;
+use super::content_digest::{ContentDigest, add_hash};
 use super::error::StoreError;
 use super::limits::{COPY_CHUNK_MESSAGES, COPY_CHUNK_RUNS};
 use super::model::{
@@ -260,8 +258,8 @@ impl CopySide<'_> {
     }
 
     /// Returns the digest of a day's messages. A message that differs from its hash is an error.
-    async fn digest_day(&self, day: Day) -> Result<DayDigest, CopyError> {
-        let mut digest = DayDigest::default();
+    async fn digest_day(&self, day: Day) -> Result<ContentDigest, CopyError> {
+        let mut digest = ContentDigest::default();
         let mut after = Cursor::before(day.start().start());
         loop {
             let chunk = self.read_chunk(&after, day).await?;

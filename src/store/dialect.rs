@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use sqlx::Pool;
 
 use super::driver::{Driver, DriverResult};
+use super::model::SelectedStatements;
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
 use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
@@ -214,6 +215,15 @@ pub(super) trait Dialect: MessageTable + Locking {
 
     /// Returns the place (`place`) in which a server keeps the archive. `None` if it is a file.
     const PLACE: Option<&'static str>;
+
+    /// The statements on the messages that a reader selects.
+    const SELECTED: SelectedStatements;
+
+    /// Returns names by their ids, as a JSON list.
+    const NAMES_BY_ID: &'static str;
+
+    /// Returns conversations with their accounts by their ids, as a JSON list.
+    const CONVERSATIONS_BY_ID: &'static str;
 
     /// Returns the places (`place`) of some texts that contain U+0000, which Postgres cannot store.
     /// `None`: the database itself refuses such texts.

@@ -72,6 +72,10 @@ pub(super) const COPY_CHUNK_MESSAGES: u64 = 1000;
 /// value costs more transactions.
 pub(super) const COPY_CHUNK_RUNS: u64 = 1000;
 
+/// Maximum number of messages in memory that a reader gets at once. A smaller value costs more
+/// statements; payloads of 32 KiB, the largest that a provider takes, then need 32 MiB.
+pub(super) const READ_PAGE_MESSAGES: u64 = 1000;
+
 /// Maximum number of streams whose coverage is looked up one by one. Of more, one pass over the
 /// ledger finds the few that have breaks. A larger value costs more statements, a smaller one reads
 /// ledger rows of other streams.

@@ -18,6 +18,8 @@
 //! | whole ledgers, reading messages in order | `audit.rs` |
 //! | pauses, errors and runs as a whole | `records.rs` |
 //! | names that readers filter by, coverage of streams | `reading.rs` |
+//! | messages that readers select, in one snapshot | `snapshot.rs`, `read_names.rs` |
+//! | a digest over all that is kept of messages | `content_digest.rs` |
 //! | status, summaries, charts | `reports.rs` |
 //! | recorded alarms, disk space | `alarms.rs` |
 //! | names and conversations become ids | `interner.rs` |
@@ -45,6 +47,7 @@ mod archive;
 mod archive_file;
 mod arrival_marks;
 mod audit;
+mod content_digest;
 pub mod copy;
 mod decode;
 mod dialect;
@@ -65,12 +68,14 @@ mod process_id;
 mod quarantine;
 pub mod query;
 mod quota;
+mod read_names;
 mod reading;
 mod records;
 mod reports;
 mod rows;
 mod schema;
 mod seal;
+mod snapshot;
 mod sql;
 mod sql_store;
 mod sqlite;
@@ -84,13 +89,15 @@ pub use archive::Archive;
 pub use archive_file::permission_warning;
 pub use arrival_marks::ArrivalMarks;
 pub use audit::Audit;
+pub use content_digest::ContentDigest;
 pub use error::StoreError;
 pub use lease::Lease;
 pub use model::{
-    AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, Commit, Cursor,
-    DigestUpdate, DiskSpace, Eviction, FoundConversation, KnownStream, LedgerDay, LedgerRow,
-    NameKind, NewAccount, PassRecord, Pause, QuarantineEntry, QuarantineId, QuarantinedMessage,
-    RecordedError, RegisteredAccount, RequestRate, RunId, RunTotals, Seal, Selection, SenderId,
+    AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, ChangeMark, Commit,
+    ConversationId, Cursor, DigestUpdate, DiskSpace, Eviction, FiledConversation,
+    FoundConversation, KnownStream, LedgerDay, LedgerRow, NameKind, NewAccount, PassRecord, Pause,
+    QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath, ReadPosition, RecordedError,
+    RegisteredAccount, RequestRate, RunId, RunTotals, Seal, SelectedMessage, Selection, SenderId,
     StreamCoverage, StreamErrorRecord, StreamId, StreamLedger, StreamStatus, ThroughputBucket,
     UnreadGroup, WantedHistory, WriteCounts,
 };
@@ -98,10 +105,12 @@ pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;
 pub use process_id::describe_this_process;
 pub use quota::Quotas;
+pub use read_names::ReadNames;
 pub use reading::{Reading, StreamFilter};
 pub use records::Records;
 pub use reports::Reports;
 pub use schema::{Schema, ViewFile};
+pub use snapshot::Snapshot;
 pub use sql_store::{IfMissing, SqlStore};
 pub use sqlite::SqliteStore;
 pub use table::QueryTable;

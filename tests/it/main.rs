@@ -14,6 +14,7 @@ mod cli;
 mod daemon;
 mod endurance;
 mod engine;
+mod export;
 mod layers;
 mod provider;
 mod reliability_doc;

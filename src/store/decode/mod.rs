@@ -11,7 +11,9 @@ mod report;
 pub(super) use columns::{
     count, duration_s, int, millis, optional_int, optional_text, scope, second, text, window,
 };
-pub(super) use reading::{found_conversation, stream_limits};
+pub(super) use reading::{
+    change_mark, filed_conversation, found_conversation, selected_message, stream_limits,
+};
 pub(super) use record::{
     account_ledger, account_record, alarm, archived_message, arrival_mark, chain_link,
     conversation, discovered_stream, existing_message, frontier, identity, known_stream,

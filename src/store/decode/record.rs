@@ -378,7 +378,7 @@ pub(in crate::store) fn alarm<DB: Driver>(row: &DB::Row) -> Result<Option<Alarm>
 }
 
 /// Returns the encoding for a code. An unknown code is raw bytes, as in the view `archive`.
-fn encoding(code: i64) -> Encoding {
+pub(super) fn encoding(code: i64) -> Encoding {
     let known = [Encoding::Utf8, Encoding::Base64];
     known
         .into_iter()
@@ -387,7 +387,7 @@ fn encoding(code: i64) -> Encoding {
 }
 
 /// Returns the conversation kind for a code. An unknown code is an unknown kind.
-fn conversation_kind(code: i64) -> ConversationKind {
+pub(super) fn conversation_kind(code: i64) -> ConversationKind {
     use ConversationKind::{Channel, Group, Peer, Topic, Unknown};
     let known = [Peer, Channel, Group, Topic];
     known
@@ -396,7 +396,7 @@ fn conversation_kind(code: i64) -> ConversationKind {
         .unwrap_or(Unknown)
 }
 
-fn message_hash<DB: Driver>(row: &DB::Row) -> Result<[u8; 16], StoreError> {
+pub(super) fn message_hash<DB: Driver>(row: &DB::Row) -> Result<[u8; 16], StoreError> {
     let hash = DB::hash(row, "hash").map_err(StoreError::at("hash"))?;
     hash.ok_or_else(|| never_written("hash"))
 }

@@ -7,12 +7,14 @@
 //! | an archived message, a reading position | `message.rs` |
 //! | a whole ledger, quarantined messages | `ledger.rs` |
 //! | status, summaries, throughput | `report.rs` |
-//! | messages that a reader selects, coverage of streams | `selection.rs` |
+//! | which messages a reader selects, coverage of streams | `selection.rs` |
+//! | messages as a reader gets them, marks of their changes | `selected.rs` |
 
 mod account;
 mod ledger;
 mod message;
 mod report;
+mod selected;
 mod selection;
 mod window;
 
@@ -31,5 +33,9 @@ pub use report::{
     AccountSummary, DiskSpace, LedgerDay, PassRecord, RequestRate, StreamStatus, ThroughputBucket,
     UnreadGroup,
 };
+pub use selected::{
+    ChangeMark, ConversationId, FiledConversation, ReadPath, ReadPosition, SelectedMessage,
+};
+pub(super) use selected::{PerReadPath, SelectedStatements};
 pub use selection::{FoundConversation, NameKind, Selection, SenderId, StreamCoverage};
 pub use window::{Commit, DigestUpdate, LedgerRow, Seal, WriteCounts};

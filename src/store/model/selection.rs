@@ -28,8 +28,17 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Returns the part of the selection in a range of milliseconds, `to` exclusive.
+    #[must_use]
+    pub fn within(&self, from: Millis, to: Millis) -> Self {
+        Self {
+            from: self.from.max(from),
+            to: self.to.min(to),
+            ..self.clone()
+        }
+    }
+
     /// Returns the arguments of `is_selected!`.
-    #[allow(dead_code, reason = "the statements of search and export use it")]
     pub(in crate::store) fn args(&self) -> [Arg<'_>; 5] {
         [
             self.from.0.into(),

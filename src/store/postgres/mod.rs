@@ -29,6 +29,7 @@ use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
 use super::limits::postgres::{IDLE_TIMEOUT, MAX_PARALLEL_COMMITS, TRUSTED_IDLE};
+use super::model::SelectedStatements;
 use super::schema::Schema;
 use super::sql::ledger_rows_in_window;
 use super::sql_store::{IfMissing, SqlStore};
@@ -250,6 +251,9 @@ impl Dialect for Postgres {
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
     const RESERVE_BLOCK: &'static str = sql::RESERVE_BLOCK;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
+    const SELECTED: SelectedStatements = sql::SELECTED;
+    const NAMES_BY_ID: &'static str = sql::NAMES_BY_ID;
+    const CONVERSATIONS_BY_ID: &'static str = sql::CONVERSATIONS_BY_ID;
 
     const TAKE_VIEW: Option<&'static str> = Some(sql::TAKE_VIEW);
     const HAND_OUT_VIEW: Option<&'static str> = Some(sql::HAND_OUT_VIEW);

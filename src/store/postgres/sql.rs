@@ -7,9 +7,10 @@
 //!   because a NULL takes no space: [`usual_occurrence`].
 
 use crate::store::dialect::{InsertMode, PerAccessPath};
+use crate::store::model::SelectedStatements;
 use crate::store::sql::{
-    message_joins, read_links, reserve_block, restore_stream, upsert_alarm, upsert_conversation,
-    upsert_streams,
+    message_joins, read_links, reserve_block, restore_stream, selected_statements, upsert_alarm,
+    upsert_conversation, upsert_streams,
 };
 
 /// The seconds after 1970 at which `message.archived_at_s` is 0. The statements that read the
@@ -22,6 +23,26 @@ macro_rules! usual_occurrence {
         concat!("coalesce(", $table, ".occurrence, 0)")
     };
 }
+
+/// See [`Dialect::SELECTED`](crate::store::dialect::Dialect::SELECTED).
+pub(super) const SELECTED: SelectedStatements = selected_statements!(
+    "m.id, m.conversation_id::BIGINT AS conversation_id, m.sender_id::BIGINT AS sender_id,
+     m.recipient_id::BIGINT AS recipient_id, m.sent_at_ms, uuid_send(m.hash) AS hash,
+     coalesce(m.occurrence, 0)::BIGINT AS occurrence, coalesce(m.encoding, 0)::BIGINT AS encoding,
+     coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body, m.payload,
+     m.message_type_id::BIGINT AS message_type_id, m.payload_type_id::BIGINT AS payload_type_id,
+     m.cipher_suite_id::BIGINT AS cipher_suite_id, m.status::BIGINT AS status, m.status_at_ms,
+     m.provider_id, m.archived_at_s + 2147483648 AS archived_at_s, m.extra"
+);
+
+pub(super) const NAMES_BY_ID: &str = "
+    SELECT id::BIGINT AS id, value FROM name
+    WHERE id = ANY (ARRAY(SELECT i::INTEGER FROM jsonb_array_elements_text($1::JSONB) AS i))";
+
+pub(super) const CONVERSATIONS_BY_ID: &str = "
+    SELECT c.id::BIGINT AS id, a.name AS account, a.provider, c.name, c.kind
+    FROM conversation c JOIN account a ON a.id = c.account_id
+    WHERE c.id = ANY (ARRAY(SELECT i::INTEGER FROM jsonb_array_elements_text($1::JSONB) AS i))";
 
 pub(super) const NAMES: &str = "SELECT value, id::BIGINT FROM name WHERE value = ANY ($1)";
 

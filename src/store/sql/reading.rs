@@ -1,22 +1,127 @@
-//! Statements of readers: names that they filter by, and the coverage of streams.
+//! Statements of readers: messages that they select, names that they filter by, and the coverage of
+//! streams.
 
-/// The condition that a reader has selected a message `m` of the conversation `c`. Its arguments are
-/// [`Selection::args`](crate::store::model::Selection::args): the range in ms, and the account, the
-/// name of the conversation and the sender, NULL for any. `+ 0` keeps the planner from choosing an
-/// index for it: it goes with a condition that has one.
-#[allow(unused_macros, reason = "the statements of search and export use it")]
-macro_rules! is_selected {
+/// The condition that a message `m` has the account, the conversation and the sender of a selection.
+/// `$3` to `$5` are those of [`Selection::args`](crate::store::model::Selection::args), NULL for any.
+/// `+ 0` keeps the planner from choosing an index for it.
+macro_rules! names_are_selected {
     () => {
-        "m.sent_at_ms + 0 >= $1 AND m.sent_at_ms + 0 < $2
-         AND ($3 IS NULL OR c.account_id = $3)
+        "($3 IS NULL
+              OR m.conversation_id + 0 IN (SELECT id FROM conversation WHERE account_id = $3))
          AND ($4 IS NULL OR m.conversation_id + 0 IN
               (SELECT n.id FROM account o JOIN conversation n ON n.account_id = o.id
                WHERE n.name = $4))
          AND ($5 IS NULL OR m.sender_id + 0 = $5)"
     };
 }
-#[allow(unused_imports, reason = "the statements of search and export use it")]
+pub(in crate::store) use names_are_selected;
+
+/// The condition that a reader has selected a message `m`. Its arguments are
+/// [`Selection::args`](crate::store::model::Selection::args): the range in ms, and the account, the
+/// name of the conversation and the sender, NULL for any. It uses no index: it goes with a condition
+/// that has one.
+#[allow(unused_macros, reason = "the statements of search use it")]
+macro_rules! is_selected {
+    () => {
+        concat!(
+            "m.sent_at_ms + 0 >= $1 AND m.sent_at_ms + 0 < $2 AND ",
+            $crate::store::sql::names_are_selected!()
+        )
+    };
+}
+#[allow(unused_imports, reason = "the statements of search use it")]
 pub(in crate::store) use is_selected;
+
+/// The same query on the messages of a selection, once for each index: `$head`, the condition, and
+/// `$tail`. The page of a conversation has its id as `$8`; elsewhere it is found by its name.
+macro_rules! per_read_path {
+    ($head:expr, $tail:expr) => {
+        $crate::store::sql::per_read_path!(
+            $head,
+            $tail,
+            "m.conversation_id IN (SELECT n.id FROM account o
+             JOIN conversation n ON n.account_id = o.id WHERE n.name = $4)"
+        )
+    };
+    ($head:expr, $tail:expr, $conversation:literal) => {
+        $crate::store::model::PerReadPath {
+            by_time: $crate::store::sql::per_read_path!(@ $head, "", $tail),
+            by_sender: $crate::store::sql::per_read_path!(@ $head, "m.sender_id = $5 AND ", $tail),
+            by_conversation: $crate::store::sql::per_read_path!(
+                @ $head, concat!($conversation, " AND "), $tail
+            ),
+        }
+    };
+    (@ $head:expr, $path:expr, $tail:expr) => {
+        concat!(
+            $head,
+            " FROM message m WHERE ",
+            $path,
+            "m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND ",
+            $crate::store::sql::names_are_selected!(),
+            " ",
+            $tail
+        )
+    };
+}
+pub(in crate::store) use per_read_path;
+
+/// The statements on selected messages. `$columns` are the columns of a message in the database's
+/// words. `$6` and `$7` of a page are the id of the position and the limit.
+macro_rules! selected_statements {
+    ($columns:expr) => {
+        $crate::store::model::SelectedStatements {
+            first_moment: $crate::store::model::PerReadPath {
+                by_conversation: $crate::store::sql::FIRST_OF_CONVERSATIONS,
+                ..$crate::store::sql::per_read_path!(
+                    "SELECT m.sent_at_ms",
+                    "ORDER BY m.sent_at_ms LIMIT 1"
+                )
+            },
+            change_mark: $crate::store::sql::per_read_path!(
+                "SELECT count(*) AS messages,
+                        CAST(coalesce(sum(m.id >> 32), 0) AS BIGINT) AS ids_high,
+                        CAST(coalesce(sum(m.id & 4294967295), 0) AS BIGINT) AS ids_low,
+                        CAST(coalesce(sum(m.slot), 0) AS BIGINT) AS slots,
+                        CAST(coalesce(sum(m.status), 0) AS BIGINT) AS statuses,
+                        CAST(coalesce(sum(m.status_at_ms >> 32), 0) AS BIGINT) AS times_high,
+                        CAST(coalesce(sum(m.status_at_ms & 4294967295), 0) AS BIGINT) AS times_low,
+                        count(m.message_type_id) AS message_types,
+                        count(CASE WHEN m.conversation_id IN
+                                        (SELECT id FROM conversation WHERE kind <> 0)
+                                   THEN 1 END) AS known_kinds",
+                ""
+            ),
+            conversations: $crate::store::sql::per_read_path!(
+                "SELECT DISTINCT CAST(m.conversation_id AS BIGINT) AS conversation_id",
+                "ORDER BY 1"
+            ),
+            page: $crate::store::sql::per_read_path!(
+                concat!("SELECT ", $columns),
+                "AND (m.sent_at_ms, m.id) > ($1, $6) ORDER BY m.sent_at_ms, m.id LIMIT $7",
+                "m.conversation_id = $8"
+            ),
+        }
+    };
+}
+pub(in crate::store) use selected_statements;
+
+/// Returns the time of the first selected message of the conversations of one name: one lookup for
+/// each.
+pub(in crate::store) const FIRST_OF_CONVERSATIONS: &str = concat!(
+    "SELECT f.sent_at_ms
+     FROM (SELECT (SELECT m.sent_at_ms FROM message m
+                   WHERE m.conversation_id = n.id AND m.sent_at_ms >= $1 AND m.sent_at_ms < $2
+                     AND ",
+    names_are_selected!(),
+    "
+                   ORDER BY m.sent_at_ms LIMIT 1) AS sent_at_ms
+           FROM account o JOIN conversation n ON n.account_id = o.id
+           WHERE n.name = $4) f
+     WHERE f.sent_at_ms IS NOT NULL
+     ORDER BY f.sent_at_ms
+     LIMIT 1"
+);
 
 pub(in crate::store) const FIND_ACCOUNT: &str = "SELECT id FROM account WHERE name = $1";
 

@@ -23,6 +23,7 @@ use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
 use super::limits::sqlite::{BUSY_TIMEOUT, MAX_READERS};
+use super::model::SelectedStatements;
 use super::path_fault::{require_readable, require_writable};
 use super::schema::Schema;
 use super::sql::ledger_rows_in_window;
@@ -281,6 +282,9 @@ impl Dialect for Sqlite {
     const RESERVE_BLOCK: &'static str = sql::RESERVE_BLOCK;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
     const PLACE: Option<&'static str> = None;
+    const SELECTED: SelectedStatements = sql::SELECTED;
+    const NAMES_BY_ID: &'static str = sql::NAMES_BY_ID;
+    const CONVERSATIONS_BY_ID: &'static str = sql::CONVERSATIONS_BY_ID;
     const FIND_NUL: Option<&'static str> = Some(sql::FIND_NUL);
     const EMPTY_LOG: &'static str = sql::EMPTY_LOG;
 

@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod config;
 pub(crate) mod daemon_process;
 pub(crate) mod env;
+pub(crate) mod export_files;
 pub(crate) mod fake_provider;
 pub(crate) mod fault_proxy;
 pub(crate) mod http_client;

@@ -1,0 +1,80 @@
+//! Where files lie: `provider=agora/day=2026-03-01/messages.jsonl`, as `DuckDB`, Spark, Polars
+//! and Trino expect.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::format::ExportFormat;
+use super::time_text::day_text;
+use crate::domain::time::Day;
+
+/// The value of a folder for NULL: no provider, or a day outside the years 1 to 9999.
+const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The name of the manifest, in the folder of the export.
+pub(super) const MANIFEST: &str = "manifest.json";
+
+/// The name of the file that an export locks, in the same folder.
+pub(super) const LOCK: &str = ".lock";
+
+/// Returns the folder of a provider's day, relative to that of the export.
+pub(super) fn day_folder(provider: Option<&str>, day: Day) -> PathBuf {
+    let provider = provider.map_or_else(|| NULL.to_owned(), folder_name);
+    let day = day_text(day).unwrap_or_else(|| NULL.to_owned());
+    PathBuf::from(format!("provider={provider}")).join(format!("day={day}"))
+}
+
+/// Returns the name of a day's file. Days without a date share a folder.
+pub(super) fn file_name(format: ExportFormat, day: Day) -> String {
+    let ending = format.as_str();
+    match day_text(day) {
+        Some(_) => format!("messages.{ending}"),
+        None => format!("messages{:+}.{ending}", day.0),
+    }
+}
+
+/// Returns a text with which a folder can be named on any system: all but small letters, digits and
+/// `_` becomes `%` and its bytes in hexadecimal.
+fn folder_name(text: &str) -> String {
+    let mut name = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => name.push(char::from(byte)),
+            byte => {
+                // Writing to a string does not fail.
+                let _ = write!(name, "%{byte:02X}");
+            }
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_and_files_are_named_by_provider_and_day() {
+        for (provider, day, path) in [
+            (
+                Some("agora"),
+                20_513,
+                "provider=agora/day=2026-03-01/messages.csv",
+            ),
+            (
+                None,
+                20_513,
+                "provider=__HIVE_DEFAULT_PARTITION__/day=2026-03-01/messages.csv",
+            ),
+            (
+                Some("../x"),
+                -99_999_999,
+                "provider=%2E%2E%2Fx/day=__HIVE_DEFAULT_PARTITION__/messages-99999999.csv",
+            ),
+        ] {
+            let day = Day(day);
+            let found = day_folder(provider, day).join(file_name(ExportFormat::Csv, day));
+            assert_eq!(found.to_str(), Some(path));
+        }
+    }
+}
