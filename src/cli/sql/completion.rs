@@ -88,7 +88,7 @@ impl Validator for QueryHelper {
     /// A query ends with a semicolon. A command is one line.
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
         let text = context.input();
-        let is_complete = text.starts_with('.')
+        let is_complete = text.trim_start().starts_with('.')
             || is_blank(text, self.dialect)
             || statement_end(text, self.dialect).is_some();
         Ok(if is_complete {

@@ -42,7 +42,7 @@ pub(super) async fn run(session: &mut Session) -> Result<ExitOutcome, CliError> 
                     continue;
                 }
                 remember(&mut editor, &input, history.as_ref());
-                if let Some(command) = input.strip_prefix('.') {
+                if let Some(command) = input.trim_start().strip_prefix('.') {
                     if matches!(command.trim(), "quit" | "exit" | "q") {
                         break;
                     }

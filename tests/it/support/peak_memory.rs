@@ -1,4 +1,4 @@
-//! The memory that a sync takes at most.
+//! The memory that a process takes at most.
 
 use std::process::{Command, Stdio};
 
@@ -33,7 +33,7 @@ pub(crate) fn peak_memory_of_syncs(env: &TestEnv, max_syncs: usize) -> u64 {
 }
 
 /// The peak resident memory of a process in bytes; 0 if the system does not report it.
-fn peak_memory_bytes(process: u32) -> u64 {
+pub(crate) fn peak_memory_bytes(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let peak = status
         .lines()

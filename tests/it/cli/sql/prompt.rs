@@ -100,7 +100,7 @@ fn prompt_runs_queries_over_several_lines_and_commands(env: &QueryEnv) {
     terminal.type_keys(".views\r");
     terminal.expect("archive_text");
     terminal.expect("sql> ");
-    terminal.type_keys(".schema gaps\r");
+    terminal.type_keys("  .schema gaps\r");
     terminal.expect("expires_at");
     terminal.expect("sql> ");
     terminal.type_keys(".schema nothing\r");

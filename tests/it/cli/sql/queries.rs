@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::query_env::QueryEnv;
 use crate::support::env::{BACKSCROLL, output_of, wait_until};
+use crate::support::peak_memory::peak_memory_bytes;
 use crate::support::postgres_server;
 
 on_every_database! {
@@ -17,6 +18,7 @@ on_every_database! {
     interrupt_stops_a_query_without_rows,
     query_is_stopped_after_its_limit_of_time,
     closed_pipe_is_no_error_and_a_full_disk_is_one,
+    long_result_needs_little_memory,
 }
 
 /// Runs for ever without a row.
@@ -243,6 +245,32 @@ fn closed_pipe_is_no_error_and_a_full_disk_is_one(env: &QueryEnv) {
             said.contains("standard output cannot be written"),
             "{form}: {said}"
         );
+    }
+}
+
+/// A result of 120 MB.
+fn long_result_needs_little_memory(env: &QueryEnv) {
+    const MAX_BYTES: u64 = 64 << 20;
+    let query = format!(
+        "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 400000) SELECT n, '{}' AS text FROM s",
+        "x".repeat(300)
+    );
+    for form in ["table", "csv", "json", "jsonl"] {
+        let mut child = Command::new(BACKSCROLL)
+            .current_dir(env.env.dir.path())
+            .args(["sql", "--format", form, &query])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut peak = 0;
+        let mut status = None;
+        wait_until("the end of the query", || {
+            peak = peak.max(peak_memory_bytes(child.id()));
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.unwrap().success(), "{form}");
+        assert!(peak > 0 && peak < MAX_BYTES, "{form}: {} MiB", peak >> 20);
     }
 }
 

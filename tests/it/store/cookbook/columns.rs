@@ -36,7 +36,11 @@ fn assert_guide_is_true(env: &TestEnv) {
     let nullable = nullable();
     assert!(nullable.len() > 20, "{nullable:?}");
     let mut known = BTreeSet::new();
-    for view in views() {
+    // In SQLite, the search index can be searched, and not read.
+    for view in views()
+        .into_iter()
+        .filter(|view| view.name != "archive_search")
+    {
         let columns = view.columns.iter().map(|column| column.name);
         known.extend(columns.clone().map(|column| (view.name, column)));
         let counts = columns.map(|column| format!("count(*) - count({column}) AS {column}"));
@@ -68,8 +72,8 @@ fn assert_guide_is_true(env: &TestEnv) {
             );
         }
     }
-    // `archive_text` has all columns of `archive` but the bytes.
-    let listed: Vec<_> = nullable.difference(&known).collect();
+    let is_readable = |(view, _): &&(&str, &str)| *view != "archive_search";
+    let listed: Vec<_> = nullable.difference(&known).filter(is_readable).collect();
     assert!(listed.is_empty(), "no such columns: {listed:?}");
 }
 
