@@ -53,6 +53,8 @@
 //! | What happens to a message that cannot be parsed? | `provider/json.rs`, then `store/quarantine.rs`; one that damages its page: `provider/damaged_items.rs` |
 //! | Where is the SQL of a commit? | messages: `store/sqlite/sql.rs`, `store/postgres/sql.rs`; ledger rows: `store/sql/windows.rs`; the transaction: `store/windows.rs` |
 //! | Where are tables and views defined? | `migrations/`, and a dump in `docs/schema/` |
+//! | How is a text cut into words, and a query parsed? | `domain/search/` |
+//! | How does the search index follow the commits? | `store/indexing.rs`, `daemon/indexer.rs` |
 //! | How are digests computed and verified? | `domain/digest.rs`, `proof/mod.rs` |
 //! | Which messages may a reader ask for, and is the answer complete? | `reader/filter.rs`, `reader/completeness.rs` |
 //! | How does a query of `backscroll sql` run, and what keeps it from writing? | `store/query/` |

@@ -100,6 +100,13 @@ CREATE TABLE message (
     CONSTRAINT message_status_check CHECK (((status >= 1) AND (status <= 3)))
 ) PARTITION BY RANGE (sent_at_ms);
 
+CREATE TABLE message_words (
+    id bigint NOT NULL,
+    sent_at_ms bigint NOT NULL,
+    words tsvector,
+    CONSTRAINT message_words_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE name (
     id integer NOT NULL GENERATED ALWAYS AS IDENTITY,
     value text COLLATE "C" NOT NULL,
@@ -160,6 +167,17 @@ CREATE TABLE sealed_window (
     CONSTRAINT sealed_window_stream_id_fkey FOREIGN KEY (stream_id) REFERENCES stream(id)
 );
 
+CREATE TABLE search_progress (
+    id bigint NOT NULL,
+    enabled bigint NOT NULL DEFAULT 1,
+    token_rules bigint NOT NULL DEFAULT 0,
+    indexed_to bigint NOT NULL DEFAULT 0,
+    changes bigint NOT NULL DEFAULT 0,
+    CONSTRAINT search_progress_enabled_check CHECK ((enabled = ANY (ARRAY[(0)::bigint, (1)::bigint]))),
+    CONSTRAINT search_progress_id_check CHECK ((id = 1)),
+    CONSTRAINT search_progress_pkey PRIMARY KEY (id)
+);
+
 CREATE TABLE stream (
     id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     account_id bigint NOT NULL,
@@ -204,6 +222,10 @@ CREATE INDEX message_by_id ON ONLY backscroll.message USING brin (id) WITH (page
 CREATE INDEX message_by_sender ON ONLY backscroll.message USING btree (sender_id, sent_at_ms);
 
 CREATE INDEX message_unread ON ONLY backscroll.message USING btree (sent_at_ms, conversation_id) WHERE (status < 3);
+
+CREATE INDEX message_words_by_word ON backscroll.message_words USING gin (words) WITH (gin_pending_list_limit='1024');
+
+CREATE INDEX message_words_too_long ON backscroll.message_words USING btree (id) WHERE (words IS NULL);
 
 CREATE INDEX run_by_time ON backscroll.run USING btree (started_at_ms);
 
@@ -255,6 +277,15 @@ CREATE UNIQUE INDEX stream_key ON backscroll.stream USING btree (account_id, tex
 --     rowid bigint
 
 -- VIEW archive_end
+--     id bigint
+
+-- VIEW archive_search
+--     id bigint
+--     sent_at_ms bigint
+--     words tsvector
+--     rowid bigint
+
+-- VIEW archive_search_end
 --     id bigint
 
 -- VIEW archive_text

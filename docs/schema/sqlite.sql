@@ -49,6 +49,16 @@ CREATE TABLE alarm (
     PRIMARY KEY (account, stream, kind, since_ms)
 ) STRICT, WITHOUT ROWID;
 
+CREATE VIRTUAL TABLE archive_search USING fts5 (words, content = '', tokenize = 'ascii');
+
+CREATE TABLE 'archive_search_config'(k PRIMARY KEY, v) WITHOUT ROWID;
+
+CREATE TABLE 'archive_search_data'(id INTEGER PRIMARY KEY, block BLOB);
+
+CREATE TABLE 'archive_search_docsize'(id INTEGER PRIMARY KEY, sz BLOB);
+
+CREATE TABLE 'archive_search_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID;
+
 CREATE TABLE arrival_mark (
     stream_id INTEGER PRIMARY KEY REFERENCES stream (id),
     position  INTEGER NOT NULL,
@@ -137,6 +147,14 @@ CREATE TABLE sealed_window (
     PRIMARY KEY (stream_id, from_s)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE search_progress (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    enabled     INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    token_rules INTEGER NOT NULL DEFAULT 0,
+    indexed_to  INTEGER NOT NULL DEFAULT 0,
+    changes     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
 CREATE TABLE stream (
     id            INTEGER PRIMARY KEY,
     account_id    INTEGER NOT NULL REFERENCES account (id),
@@ -221,6 +239,9 @@ CREATE INDEX stream_by_sender ON stream (account_id, sender)
 --     rowid
 
 -- VIEW archive_end
+--     id
+
+-- VIEW archive_search_end
 --     id
 
 -- VIEW archive_text

@@ -335,6 +335,32 @@ CREATE TABLE alarm (
     notified BIGINT NOT NULL DEFAULT 0 CHECK (notified BETWEEN 0 AND 2)
 );
 
+-- The search index: the tokens of each message's text. The program cuts texts into tokens
+-- (docs/SQL.md), because no parser of Postgres finds words in every script.
+CREATE TABLE message_words (
+    -- The id of the message.
+    id         BIGINT PRIMARY KEY,
+    -- Its time: it leads to the message, together with the id.
+    sent_at_ms BIGINT NOT NULL,
+    -- NULL: the text has more words than a TSVECTOR can hold. The program reads it instead.
+    words      TSVECTOR
+);
+
+-- How far the search index reaches. One row.
+CREATE TABLE search_progress (
+    id          BIGINT PRIMARY KEY CHECK (id = 1),
+    -- 0: search is off, and the index is empty.
+    enabled     BIGINT NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    -- The version of the rules by which texts are cut. An index of other rules is built anew.
+    token_rules BIGINT NOT NULL DEFAULT 0,
+    -- Messages up to this id are in the index, and no others.
+    indexed_to  BIGINT NOT NULL DEFAULT 0,
+    -- Grows when a message up to there is added or removed. The transaction that does so changes the
+    -- index as well.
+    changes     BIGINT NOT NULL DEFAULT 0
+);
+INSERT INTO search_progress (id) VALUES (1);
+
 -- The views as they were last applied, so that a start without changes costs one read. Rights for
 -- readers are granted on the views that are listed here.
 CREATE TABLE view_definition (
@@ -373,6 +399,13 @@ CREATE INDEX message_unread ON message (sent_at_ms, conversation_id) WHERE statu
 -- The messages behind an id. A block range index costs a commit nearly nothing: the table is filled
 -- in about the order of ids.
 CREATE INDEX message_by_id ON message USING brin (id) WITH (pages_per_range = 32);
+
+-- The messages that have a word. New entries wait in a list that each search reads, so it is short.
+CREATE INDEX message_words_by_word ON message_words USING gin (words)
+    WITH (gin_pending_list_limit = 1024);
+
+-- The messages that are too long for the index of words. They are few.
+CREATE INDEX message_words_too_long ON message_words (id) WHERE words IS NULL;
 
 -- The streams that a message belongs to, by the most specific part of their scope. Each commit looks
 -- for them, to adjust their sealed windows. A hash index takes names of any length.

@@ -269,6 +269,29 @@ CREATE TABLE alarm (
     PRIMARY KEY (account, stream, kind, since_ms)
 ) STRICT, WITHOUT ROWID;
 
+-- The search index: the tokens of each message's text, with a space between them, under the message's
+-- id as `rowid`. The program cuts texts into tokens (docs/SQL.md), because no tokenizer of SQLite finds
+-- words in every script. `ascii` divides them at spaces again and changes nothing else.
+--
+-- It is contentless: the tokens cannot be read back. It has no `contentless_delete`, so that SQLite 3.38
+-- can read it; the program deletes a message from it by giving its tokens again.
+CREATE VIRTUAL TABLE archive_search USING fts5 (words, content = '', tokenize = 'ascii');
+
+-- How far the search index reaches. One row.
+CREATE TABLE search_progress (
+    id          INTEGER PRIMARY KEY CHECK (id = 1),
+    -- 0: search is off, and the index is empty.
+    enabled     INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+    -- The version of the rules by which texts are cut. An index of other rules is built anew.
+    token_rules INTEGER NOT NULL DEFAULT 0,
+    -- Messages up to this id are in the index, and no others.
+    indexed_to  INTEGER NOT NULL DEFAULT 0,
+    -- Grows when a message up to there is added or removed. The transaction that does so changes the
+    -- index as well.
+    changes     INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO search_progress (id) VALUES (1);
+
 -- The views as they were last applied, so that a start without changes costs one read.
 CREATE TABLE view_definition (
     name    TEXT PRIMARY KEY,

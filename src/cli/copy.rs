@@ -1,11 +1,14 @@
 //! `backscroll copy`: copies the archive into another database.
 
+use tokio_util::sync::CancellationToken;
+
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::{open_to_read, open_to_write};
 use super::output::print_line;
 use super::table::thousands;
 use crate::config::{Config, DatabaseUrl};
+use crate::daemon::complete_index;
 use crate::domain::clock::Clock;
 use crate::store::copy::copy;
 use crate::store::{IfMissing, SqliteStore};
@@ -75,6 +78,7 @@ pub(super) async fn run(
         thousands(copied.new),
         hex::encode(copied.digest)
     ));
+    complete_index(&*target, config.search.enabled, &CancellationToken::new()).await?;
     source.close().await;
     target.close().await;
     Ok(ExitOutcome::Success)

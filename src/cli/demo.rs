@@ -17,6 +17,7 @@ use super::table::{sanitized, thousands};
 use super::{accounts, summary};
 use crate::alerts::AlarmMonitor;
 use crate::config::{Config, UsedSecrets};
+use crate::daemon::complete_index;
 use crate::daemon::signals;
 use crate::daemon::web::{StatusServer, StatusSources};
 use crate::domain::clock::Clock;
@@ -103,6 +104,7 @@ pub(super) async fn run(args: Args, clock: Arc<dyn Clock>) -> Result<ExitOutcome
     let begun = tokio::time::Instant::now();
     let reports = sync_until_complete(&mut engine, HistoryBounds::default(), &stop).await?;
     let took = begun.elapsed();
+    complete_index(&*store, true, &stop).await?;
     let (bounds, streams) = (HistoryBounds::default(), store.status().await?);
     summary::print_sync_summary(&reports, bounds, streams, clock.now().second());
     print_speed(&reports, took, &sandbox);

@@ -47,6 +47,7 @@ mod sandbox;
 #[cfg(feature = "sandbox")]
 #[doc(hidden)]
 pub mod scratch;
+mod search;
 mod sql;
 mod status;
 mod summary;
@@ -108,6 +109,8 @@ enum Command {
     Plan(plan::Args),
     /// Prints the state of each stream: its watermark, its gaps, its errors
     Status(status::Args),
+    /// Finds archived messages by their words, and says which part of the searched range is incomplete
+    Search(search::Args),
     /// Runs a query in the archive, or opens a prompt. Nothing can be changed by it
     Sql(sql::Args),
     /// Tests the configuration, the database and the credentials of each account, and lifts pauses
@@ -241,6 +244,7 @@ impl Cli {
                 verify::run(&args, &config, clock).await
             }
             Command::Status(args) => status::run(&args, &load(UsedSecrets::None)?, clock).await,
+            Command::Search(args) => search::run(&args, &load(UsedSecrets::None)?, &*clock).await,
             Command::Sql(args) => sql::run(args, &load(UsedSecrets::None)?).await,
             Command::Export(args) => match args.folder_to_check() {
                 Some(folder) => export::check(folder),

@@ -201,9 +201,14 @@ impl Service<'_> {
         let (version, schedule) = (env!("CARGO_PKG_VERSION"), &config.schedule.sync.expression);
         tracing::info!(version, accounts, streams, schedule, "running");
         let stop = self.stop.child();
+        let side_tasks = daemon::SideTasks {
+            monitor,
+            archive: archive.store.clone(),
+            search_enabled: config.search.enabled,
+        };
         let work = async {
             let (schedule, clock) = (&config.schedule, self.clock.clone());
-            let result = daemon::run(engine, schedule, clock, self.notify, monitor, &stop).await;
+            let result = daemon::run(engine, schedule, clock, self.notify, side_tasks, &stop).await;
             stop.graceful.cancel();
             result
         };

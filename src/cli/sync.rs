@@ -17,11 +17,12 @@ use super::progress::ProgressDisplay;
 use super::time_arg::TimeArg;
 use super::{accounts, summary};
 use crate::config::Config;
+use crate::daemon::complete_index;
 use crate::daemon::signals::Shutdown;
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::ProviderError;
-use crate::store::IfMissing;
+use crate::store::{Archive, IfMissing};
 use crate::store::{RunTotals, StoreError};
 use crate::sync::{Engine, HistoryBounds, PassReport, Purpose};
 
@@ -85,6 +86,7 @@ pub(super) async fn run(
     {
         end_account_alarms(&*store, &report.account, clock.now()).await?;
     }
+    complete_search_index(&*store, config, &stop.graceful).await;
     let is_complete = !reports.is_empty() && reports.iter().all(PassReport::is_complete);
     if stop.graceful.is_cancelled() && !is_complete {
         summary::print_interrupted(&reports);
@@ -98,6 +100,15 @@ pub(super) async fn run(
     summary::print_sync_summary(&reports, bounds, streams, clock.now().second());
     store.close().await;
     Ok(ExitOutcome::success_if(is_complete && is_certain))
+}
+
+/// Adds the new messages to the search index. A failure is no failure to archive: the next sync
+/// continues, and a search says which messages are missing.
+async fn complete_search_index(store: &dyn Archive, config: &Config, stop: &CancellationToken) {
+    if let Err(error) = complete_index(store, config.search.enabled, stop).await {
+        let hint = error.hint();
+        tracing::warn!(%error, hint, "the search index could not be completed");
+    }
 }
 
 /// Makes passes until all wanted history is sealed, further passes make no progress, or `stop` is

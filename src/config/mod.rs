@@ -75,6 +75,7 @@ pub struct Config {
     pub schedule: Schedule,
     pub status_page: StatusPage,
     pub alerts: Alerts,
+    pub search: SearchConfig,
     pub log: LogConfig,
     /// Together with `web3mq`: at least one account, and unique names.
     pub agora: Vec<AgoraAccountConfig>,
@@ -118,6 +119,13 @@ pub struct Alerts {
     /// The URL that alarms are posted to: https, or http on this machine. Default: none. It often
     /// contains a token, so it is never displayed.
     pub webhook: Option<Secret>,
+}
+
+/// The full-text search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchConfig {
+    /// False: no search index is kept, and an existing one is removed. Default: true.
+    pub enabled: bool,
 }
 
 impl Config {
@@ -199,6 +207,10 @@ impl Config {
         let alerts = Alerts {
             webhook: alerts.optional("webhook", value::webhook),
         };
+        let search = file.table("search", &schema::SEARCH);
+        let search = SearchConfig {
+            enabled: search.or_default("enabled", true, value::flag),
+        };
         let log = log::read_log(&file.table("log", &schema::LOG));
         let before = source.count_mistakes();
         let agora = file.tables("agora", &schema::AGORA);
@@ -218,6 +230,7 @@ impl Config {
             schedule: schedule?,
             status_page,
             alerts,
+            search,
             log: log?,
             agora: agora.into_iter().filter_map(|(_, read)| read).collect(),
             web3mq: web3mq.into_iter().filter_map(|(_, read)| read).collect(),

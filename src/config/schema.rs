@@ -19,6 +19,7 @@ pub(super) const FILE: TableSchema = TableSchema {
         "schedule",
         "status_page",
         "alerts",
+        "search",
         "log",
         "agora",
         "web3mq",
@@ -47,6 +48,12 @@ pub(super) const ALERTS: TableSchema = TableSchema {
     name: "[alerts]",
     expected_form: "one table, headed [alerts]",
     keys: &["webhook"],
+};
+
+pub(super) const SEARCH: TableSchema = TableSchema {
+    name: "[search]",
+    expected_form: "one table, headed [search]",
+    keys: &["enabled"],
 };
 
 pub(super) const LOG: TableSchema = TableSchema {

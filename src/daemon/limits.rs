@@ -28,6 +28,17 @@ pub const ARCHIVE_FILE_POLL: Duration = Duration::from_secs(1);
 /// service manager's watchdog timeout of a minute.
 pub const REOPEN_GRACE: Duration = Duration::from_secs(30);
 
+// The search index.
+
+/// Interval at which new messages are looked for to add them to the search index. A longer one delays
+/// when they are found; a shorter one costs two small queries each.
+pub(super) const INDEX_POLL: Duration = Duration::from_secs(2);
+/// The rest after a batch, as a multiple of its duration, while messages are being archived. A
+/// smaller value makes commits wait longer, a larger one lets the index fall further behind.
+pub(super) const INDEX_REST_FACTOR: u32 = 2;
+/// Wait before the search index is tried again after an error of the database.
+pub(super) const INDEX_ERROR_RETRY: Duration = Duration::from_secs(10);
+
 // Passes.
 
 /// Interval at which an account is tried while another process works on it. Shorter intervals take

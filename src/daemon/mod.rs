@@ -6,6 +6,7 @@
 //! | what starts a pass, and which pass runs next? | `driver.rs`; ticks: `schedule.rs` |
 //! | what happens at SIGTERM? | the table below; signals: `signals.rs` |
 //! | what happens at SIGHUP? | `cli/run.rs` reloads the configuration |
+//! | how does the search index follow the commits? | `indexer.rs` |
 //! | how is a stuck account detected? | `heartbeat.rs`, `watchdog.rs` |
 //! | what is reported to systemd? | `service_manager.rs`, `watchdog.rs` |
 //! | how are problems reported? | [`crate::alerts`] |
@@ -30,6 +31,7 @@
 
 mod driver;
 mod heartbeat;
+mod indexer;
 pub mod limits;
 mod schedule;
 pub mod service_manager;
@@ -42,18 +44,31 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::alerts::AlarmMonitor;
 use crate::config::Schedule;
 use crate::domain::clock::Clock;
+use crate::store::Archive;
 use crate::sync::Engine;
 use driver::{AccountTicks, drive_account};
 use heartbeat::Heartbeat;
+pub use indexer::{complete_index, run_indexer};
 pub use schedule::{ScheduleError, Ticks};
 use service_manager::ServiceManager;
 use signals::Shutdown;
 
-/// Runs passes and the alarm monitor until `shutdown` is requested. First passes run at once, later
+/// What runs beside the passes.
+#[expect(missing_debug_implementations, reason = "an archive has no debug form")]
+pub struct SideTasks {
+    pub monitor: Arc<AlarmMonitor>,
+    /// The archive whose search index is kept.
+    pub archive: Arc<dyn Archive>,
+    /// False: the search index is emptied.
+    pub search_enabled: bool,
+}
+
+/// Runs passes, the alarm monitor and the indexer until `shutdown` is requested. First passes run at once, later
 /// ones at the ticks of their schedules. Accounts do not wait for each other. Several ticks during
 /// a pass start only one further pass. The archive is left open. Errors if the cron scheduler
 /// cannot be started.
@@ -62,7 +77,7 @@ pub async fn run(
     schedule: &Schedule,
     clock: Arc<dyn Clock>,
     service_manager: ServiceManager,
-    monitor: Arc<AlarmMonitor>,
+    side_tasks: SideTasks,
     shutdown: &Shutdown,
 ) -> Result<(), ScheduleError> {
     let ticks = AccountTicks {
@@ -76,7 +91,8 @@ pub async fn run(
         .map(|account| Arc::new(Heartbeat::new(account)))
         .collect();
     let stop = &shutdown.graceful;
-    let mut monitor_task = spawn_monitor(monitor.clone(), stop.clone());
+    let monitor = side_tasks.monitor.clone();
+    let mut side_tasks = side_tasks.spawn(stop);
     let drivers = engine
         .accounts()
         .zip(&heartbeats)
@@ -85,7 +101,7 @@ pub async fn run(
         });
     let work = async {
         join_all(drivers).await;
-        monitor_task.join_next().await;
+        while side_tasks.join_next().await.is_some() {}
     };
     // The first passes start at the next await point.
     service_manager.notify_ready();
@@ -99,13 +115,15 @@ pub async fn run(
     Ok(())
 }
 
-/// Runs the monitor in a task of its own, so that its queries do not delay passes. Dropping the
-/// returned set aborts it.
-fn spawn_monitor(
-    monitor: Arc<AlarmMonitor>,
-    stop: tokio_util::sync::CancellationToken,
-) -> JoinSet<()> {
-    let mut task = JoinSet::new();
-    task.spawn(async move { monitor.run(&stop).await });
-    task
+impl SideTasks {
+    /// Runs each in a task of its own, so that their queries do not delay passes. Dropping the returned
+    /// set aborts them.
+    fn spawn(self, stop: &CancellationToken) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let (monitor, stopped) = (self.monitor, stop.clone());
+        tasks.spawn(async move { monitor.run(&stopped).await });
+        let (archive, enabled, stopped) = (self.archive, self.search_enabled, stop.clone());
+        tasks.spawn(async move { run_indexer(&*archive, enabled, &stopped).await });
+        tasks
+    }
 }

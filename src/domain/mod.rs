@@ -19,6 +19,7 @@
 //! | How are numbers and durations formatted for people? | [`mod@format`] |
 //! | How is a table of text aligned and cut? | [`text_table`] |
 //! | Which names are similar to a misspelt one? | [`similar`] |
+//! | How are texts and queries cut into words? | [`search`] |
 //! | How do several processes share one rate limit? | [`quota`] |
 //! | How are mutexes locked? | [`lock`] |
 //! | Where does the current time come from? | [`clock`] |
@@ -37,6 +38,7 @@ pub mod message;
 pub mod participant;
 pub mod quota;
 pub mod retry;
+pub mod search;
 pub mod similar;
 pub mod stream;
 pub mod text_table;

@@ -10,10 +10,12 @@ use super::decode::text;
 use super::dialect::Dialect;
 use super::driver::{fetch_all, fetch_one};
 use super::error::StoreError;
+use super::indexing::SearchIndex;
 use super::quota::Quotas;
 use super::reading::Reading;
 use super::records::Records;
 use super::reports::Reports;
+use super::search::Search;
 use super::sql_store::SqlStore;
 use super::windows::Windows;
 
@@ -24,7 +26,17 @@ use super::windows::Windows;
 /// need one role only take `&dyn Reports` and the like.
 #[async_trait]
 pub trait Archive:
-    Accounts + Quotas + Windows + ArrivalMarks + Audit + Records + Reading + Reports + AlarmLog
+    Accounts
+    + Quotas
+    + Windows
+    + ArrivalMarks
+    + Audit
+    + Records
+    + Reading
+    + SearchIndex
+    + Search
+    + Reports
+    + AlarmLog
 {
     /// Returns the location of the archive for display: a path, or a database and its server.
     fn location(&self) -> &str;

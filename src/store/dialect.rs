@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use sqlx::Pool;
 
 use super::driver::{Driver, DriverResult};
-use super::model::SelectedStatements;
+use super::model::{IndexEntry, SelectedStatements};
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
+use crate::domain::search::query::SearchQuery;
 use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
 
@@ -138,6 +139,99 @@ pub(super) trait MessageTable: Driver {
     ) -> impl Future<Output = DriverResult<u64>> + Send;
 }
 
+/// The index through which messages are walked from the newest on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum WalkPath {
+    /// All messages.
+    Time,
+    /// The messages of the conversation with this id.
+    Conversation(i64),
+    /// The messages of the sender with this id.
+    Sender(i64),
+}
+
+impl WalkPath {
+    /// Returns the id that the path is bound to.
+    pub(super) fn id(self) -> Option<i64> {
+        match self {
+            Self::Time => None,
+            Self::Conversation(id) | Self::Sender(id) => Some(id),
+        }
+    }
+}
+
+/// The same query, once for each path.
+#[derive(Debug)]
+pub(super) struct PerWalkPath {
+    pub(super) by_time: &'static str,
+    pub(super) by_conversation: &'static str,
+    pub(super) by_sender: &'static str,
+}
+
+impl PerWalkPath {
+    /// Returns the statement for this path.
+    pub(super) fn statement_for(&self, path: WalkPath) -> &'static str {
+        match path {
+            WalkPath::Time => self.by_time,
+            WalkPath::Conversation(_) => self.by_conversation,
+            WalkPath::Sender(_) => self.by_sender,
+        }
+    }
+}
+
+/// The queries of the search index. Each returns `id`, `sent_at_ms`, and `is_certain`: 0 if the index
+/// does not know the words of the message.
+pub(super) trait WordSearch: Driver {
+    /// The numbers of messages that are walked through before all hits are looked up. With more of
+    /// them, words that are rarer are found without looking up all of their hits, and others cost
+    /// more.
+    const WALKS: &'static [u64];
+
+    /// Walks through the newest messages of a path, and returns the newest hits among them. Binds the
+    /// selection ([`Selection::args`](super::model::Selection::args)), the id of the path, the
+    /// number of messages to walk through, the query, and the maximum number of hits. Each row has
+    /// the number of messages that were walked through as `examined`; without hits there is one
+    /// row, whose other columns are NULL.
+    const WALK: PerWalkPath;
+
+    /// Returns the newest of all hits. Binds the selection, the query and the maximum number of hits.
+    const HITS_BY_TIME: &'static str;
+
+    /// Returns the most relevant of all hits. Binds the same.
+    const HITS_BY_RELEVANCE: &'static str;
+
+    /// Returns the number of `messages` in the index whose words it does not know.
+    const COUNT_WITHOUT_WORDS: &'static str;
+
+    /// Returns a query in the language of the database.
+    fn notation_of(query: &SearchQuery) -> String;
+}
+
+/// The table of the search index.
+pub(super) trait WordTable: Driver {
+    /// Returns messages whose payload is text, in the order of their ids: `id`, `sent_at_ms`, and
+    /// either `body` or `payload`. Binds the id before the first, the last id, and a limit.
+    const READ_TEXTS: &'static str;
+
+    /// Empties the index.
+    const CLEAR_INDEX: &'static str;
+
+    /// Returns the words of a text in the form that the index stores. `None`: they are too many.
+    fn words_of(text: &str) -> Option<String>;
+
+    /// Adds messages that are not in the index.
+    fn add_to_index(
+        connection: &mut Self::Connection,
+        entries: &[IndexEntry],
+    ) -> impl Future<Output = DriverResult<()>> + Send;
+
+    /// Removes messages. Those that are not in the index are skipped.
+    fn remove_from_index(
+        connection: &mut Self::Connection,
+        entries: &[IndexEntry],
+    ) -> impl Future<Output = DriverResult<()>> + Send;
+}
+
 /// Locks that keep several processes from working on one account.
 pub(super) trait Locking: Driver {
     /// The statement that begins a writing transaction.
@@ -175,7 +269,7 @@ pub(super) trait Locking: Driver {
 }
 
 /// A database that can hold an archive.
-pub(super) trait Dialect: MessageTable + Locking {
+pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
     /// The number of transactions that commit faster in parallel than one after the other.
     const MAX_PARALLEL_COMMITS: usize;
 

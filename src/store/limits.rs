@@ -81,6 +81,19 @@ pub(super) const READ_PAGE_MESSAGES: u64 = 1000;
 /// ledger rows of other streams.
 pub(super) const MAX_STREAMS_READ_SINGLY: usize = 16;
 
+/// Maximum number of messages that one transaction adds to the search index. A smaller value makes
+/// more and smaller parts of the index, which have to be merged; a larger one makes commits wait
+/// longer.
+pub(super) const INDEX_BATCH_MESSAGES: usize = 10_000;
+
+/// Number of bytes of words from which on a transaction adds no more messages to the search index. A
+/// larger value costs memory if messages are long.
+pub(super) const INDEX_BATCH_BYTES: usize = 4 << 20;
+
+/// Number of messages, and of ids, that are read at once for the search index. A larger value costs
+/// memory if messages are long, a smaller one costs statements.
+pub(super) const INDEX_CHUNK_MESSAGES: i64 = 500;
+
 /// Limits of the queries of people.
 pub(super) mod query {
     use std::ffi::c_int;

@@ -1,8 +1,8 @@
 //! The archive: messages, and the ledger of the windows that are complete.
 //!
-//! Callers see the trait [`Archive`] and its nine roles: [`Accounts`], [`Quotas`], [`Windows`],
-//! [`ArrivalMarks`], [`Audit`], [`Records`], [`Reading`], [`Reports`] and [`AlarmLog`]. [`SqlStore`] implements
-//! them once for all databases.
+//! Callers see the trait [`Archive`] and its eleven roles: [`Accounts`], [`Quotas`], [`Windows`],
+//! [`ArrivalMarks`], [`Audit`], [`Records`], [`Reading`], [`SearchIndex`], [`Search`], [`Reports`]
+//! and [`AlarmLog`]. [`SqlStore`] implements them once for all databases.
 //!
 //! | question | file |
 //! |---|---|
@@ -22,6 +22,8 @@
 //! | a digest over all that is kept of messages | `content_digest.rs` |
 //! | status, summaries, charts | `reports.rs` |
 //! | recorded alarms, disk space | `alarms.rs` |
+//! | how does the search index follow the commits | `indexing.rs`; its tables: `sqlite/words.rs`, `postgres/words.rs` |
+//! | how are messages searched | `search.rs`; its statements: `sqlite/search.rs`, `postgres/search.rs` |
 //! | names and conversations become ids | `interner.rs` |
 //! | who may write: leases; the lock of an SQLite file | `lease.rs`, `archive_file.rs` |
 //! | where is the SQL of a role | `sql/` and the role's name |
@@ -37,7 +39,7 @@
 //! | tunables | `limits.rs` |
 //!
 //! Files import only files below them: `archive`, the roles, `write`, `seal` and `quarantine`,
-//! `adjust`, `ledger_rows`, `links`, `sql_store`, `interner` and `lease`, `decode`, `dialect`,
+//! `indexing`, `adjust`, `ledger_rows`, `links`, `sql_store`, `interner` and `lease`, `decode`, `dialect`,
 //! `driver`, `model`, `error`, `failure`, `path_fault`.
 
 mod accounts;
@@ -54,6 +56,7 @@ mod dialect;
 mod driver;
 mod error;
 mod failure;
+mod indexing;
 mod interner;
 mod isolation;
 mod jsonb;
@@ -75,6 +78,7 @@ mod reports;
 mod rows;
 mod schema;
 mod seal;
+mod search;
 mod snapshot;
 mod sql;
 mod sql_store;
@@ -91,15 +95,16 @@ pub use arrival_marks::ArrivalMarks;
 pub use audit::Audit;
 pub use content_digest::ContentDigest;
 pub use error::StoreError;
+pub use indexing::SearchIndex;
 pub use lease::Lease;
 pub use model::{
     AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, ChangeMark, Commit,
-    ConversationId, Cursor, DigestUpdate, DiskSpace, Eviction, FiledConversation,
-    FoundConversation, KnownStream, LedgerDay, LedgerRow, NameKind, NewAccount, PassRecord, Pause,
-    QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath, ReadPosition, RecordedError,
-    RegisteredAccount, RequestRate, RunId, RunTotals, Seal, SelectedMessage, Selection, SenderId,
-    StreamCoverage, StreamErrorRecord, StreamId, StreamLedger, StreamStatus, ThroughputBucket,
-    UnreadGroup, WantedHistory, WriteCounts,
+    ConversationId, Cursor, DigestUpdate, DiskSpace, DisplayedMessage, Eviction, FiledConversation,
+    FoundConversation, HitOrder, IndexExtent, KnownStream, LedgerDay, LedgerRow, NameKind,
+    NewAccount, PassRecord, Pause, QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath,
+    ReadPosition, RecordedError, RegisteredAccount, RequestRate, RunId, RunTotals, Seal,
+    SearchHits, SelectedMessage, Selection, SenderId, StreamCoverage, StreamErrorRecord, StreamId,
+    StreamLedger, StreamStatus, ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
 };
 pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;
@@ -110,6 +115,7 @@ pub use reading::{Reading, StreamFilter};
 pub use records::Records;
 pub use reports::Reports;
 pub use schema::{Schema, ViewFile};
+pub use search::Search;
 pub use snapshot::Snapshot;
 pub use sql_store::{IfMissing, SqlStore};
 pub use sqlite::SqliteStore;

@@ -11,6 +11,7 @@ use super::decode::{int, quarantined_message};
 use super::dialect::Dialect;
 use super::driver::{Arg, execute, fetch_all, fetch_one};
 use super::error::StoreError;
+use super::indexing::remove_from_index;
 use super::model::{
     AccountId, ArchivedMessage, Commit, EVICTED_FIELD, Eviction, QuarantineEntry, QuarantineId,
     QuarantinedMessage, StreamId,
@@ -103,13 +104,14 @@ pub(super) async fn evict<DB: Dialect>(
     const WHAT: &str = "move to quarantine";
     let account = fetch_one::<DB>(tx, WHAT, sql::ACCOUNT_OF_STREAM, &[stream.0.into()]).await?;
     let account = AccountId(int::<DB>(&account, "account_id")?);
-    let mut removed = Vec::new();
+    let (mut removed, mut unindexed) = (Vec::new(), Vec::new());
     for Eviction { message, reason } in evictions {
         let Some(slot) = current_slot::<DB>(tx, message).await? else {
             continue;
         };
         delete_message::<DB>(tx, message, slot).await?;
         removed.push(MessageChange::removed(&message.identified));
+        unindexed.push(*message);
         let second = message.identified.message.sent_at.second();
         let (window, reason, raw) = (
             Window::with_length(second, 1),
@@ -126,6 +128,7 @@ pub(super) async fn evict<DB: Dialect>(
     }
     let evicted = removed.len() as u64;
     adjust_rows::<DB>(tx, account, stream, removed).await?;
+    remove_from_index::<DB>(tx, &unindexed).await?;
     Ok(evicted)
 }
 

@@ -8,7 +8,8 @@
 //! To add a migration: a file of the next number in `migrations/sqlite` and one of the same name in
 //! `migrations/postgres`. To add a column to a view: append it to the view's file in both folders
 //! and describe it in `docs/SQL.md`. To add a view: a file in both folders, and its name in
-//! [`view_files`]. Then write the dumps in `docs/schema` anew (`tests/it/store/schema_dump.rs`).
+//! [`view_files`]. (`archive_search` is a view in Postgres and a virtual table in SQLite.) Then write
+//! the dumps in `docs/schema` anew (`tests/it/store/schema_dump.rs`).
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -50,12 +51,14 @@ pub struct ViewFile {
     pub sql: &'static str,
 }
 
-/// Embeds the files of a database's views. The order is that of [`Schema::views`].
+/// Embeds the files of a database's views: those of all databases, and its own. The order is that of
+/// [`Schema::views`].
 macro_rules! view_files {
-    ($database:literal) => {
+    ($database:literal, $($own:literal)*) => {
         view_files!(
-            $database: "archive" "archive_text" "archive_end" "times" "conversations" "senders"
-            "coverage" "gaps" "completeness" "days" "quarantine" "runs" "alarms"
+            $database: "archive" "archive_text" "archive_end" "archive_search_end" "times"
+            "conversations" "senders" "coverage" "gaps" "completeness" "days" "quarantine" "runs"
+            "alarms" $($own)*
         )
     };
     ($database:literal: $($name:literal)+) => {
@@ -72,12 +75,15 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 impl Schema {
     /// Returns the schema of this program for SQLite.
     pub fn sqlite() -> Self {
-        Self::embedded(&SQLITE_MIGRATIONS, view_files!("sqlite"))
+        Self::embedded(&SQLITE_MIGRATIONS, view_files!("sqlite",))
     }
 
     /// Returns the schema of this program for Postgres.
     pub fn postgres() -> Self {
-        Self::embedded(&POSTGRES_MIGRATIONS, view_files!("postgres"))
+        Self::embedded(
+            &POSTGRES_MIGRATIONS,
+            view_files!("postgres", "archive_search"),
+        )
     }
 
     fn embedded(migrator: &'static Migrator, views: &'static [ViewFile]) -> Self {

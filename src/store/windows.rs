@@ -8,6 +8,7 @@ use super::decode;
 use super::dialect::{Dialect, InsertMode};
 use super::driver::{execute, fetch_all};
 use super::error::StoreError;
+use super::indexing::add_copied;
 use super::isolation::{WindowWriter, commit_apart, storable_part};
 use super::ledger_rows::read_ledger_rows;
 use super::links::{StreamRange, count_messages_in, read_links};
@@ -256,9 +257,10 @@ async fn write_batch<DB: Dialect>(
     for (row, id) in rows.iter_mut().flatten().zip(message_ids) {
         row.id = *id;
     }
-    match write_in_transaction(store, batch, &rows, InsertMode::ExpectNew, now).await {
+    let write = |mode| write_in_transaction(store, batch, &rows, message_ids, mode, now);
+    match write(InsertMode::ExpectNew).await {
         Err(StoreError::Database { source, .. }) if may_be_repeated(&source) => {
-            write_in_transaction(store, batch, &rows, InsertMode::SkipExisting, now).await
+            write(InsertMode::SkipExisting).await
         }
         outcome => outcome,
     }
@@ -269,6 +271,7 @@ async fn write_in_transaction<DB: Dialect>(
     store: &SqlStore<DB>,
     batch: &[Commit],
     rows: &[Vec<MessageRow<'_>>],
+    message_ids: &[Option<i64>],
     mode: InsertMode,
     now: Millis,
 ) -> Result<Vec<WriteCounts>, StoreError> {
@@ -281,6 +284,9 @@ async fn write_in_transaction<DB: Dialect>(
     let mut written = Vec::with_capacity(batch.len());
     for (commit, rows) in batch.iter().zip(rows) {
         written.push(write_window::<DB>(&mut tx, commit, rows, mode, now).await?);
+    }
+    if let Some(copied) = batch.first().filter(|_| !message_ids.is_empty()) {
+        add_copied::<DB>(&mut tx, &copied.messages, message_ids).await?;
     }
     tx.commit().await.map_err(StoreError::at(WHAT))?;
     Ok(written)

@@ -18,6 +18,7 @@ fn manual_contains_every_key() {
         (&schema::SCHEDULE, "[schedule]"),
         (&schema::STATUS_PAGE, "[status_page]"),
         (&schema::ALERTS, "[alerts]"),
+        (&schema::SEARCH, "[search]"),
         (&schema::LOG, "[log]"),
         (&schema::AGORA, "[[agora]]"),
         (&schema::WEB3MQ, "[[web3mq]]"),

@@ -7,6 +7,7 @@ mod columns;
 mod reading;
 mod record;
 mod report;
+mod search;
 
 pub(super) use columns::{
     count, duration_s, int, millis, optional_int, optional_text, scope, second, text, window,
@@ -24,3 +25,4 @@ pub(super) use report::{
     RunEnd, account_summary, ledger_day, pass_record, request_rate, run_end, runs_from_ends,
     stream_status, throughput_bucket, unread_group,
 };
+pub(super) use search::{displayed_message, examined, index_hit};

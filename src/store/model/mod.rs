@@ -9,11 +9,13 @@
 //! | status, summaries, throughput | `report.rs` |
 //! | which messages a reader selects, coverage of streams | `selection.rs` |
 //! | messages as a reader gets them, marks of their changes | `selected.rs` |
+//! | the search index | `search.rs` |
 
 mod account;
 mod ledger;
 mod message;
 mod report;
+mod search;
 mod selected;
 mod selection;
 mod window;
@@ -33,6 +35,8 @@ pub use report::{
     AccountSummary, DiskSpace, LedgerDay, PassRecord, RequestRate, StreamStatus, ThroughputBucket,
     UnreadGroup,
 };
+pub use search::{DisplayedMessage, HitOrder, IndexExtent, SearchHits};
+pub(super) use search::{IndexEntry, IndexHit};
 pub use selected::{
     ChangeMark, ConversationId, FiledConversation, ReadPath, ReadPosition, SelectedMessage,
 };

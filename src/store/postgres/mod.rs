@@ -7,13 +7,16 @@
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
 //! | how partitions are created | `partitions.rs` |
+//! | the search index | `words.rs`; searches: `search.rs` |
 //! | in which schemas tables and views lie | `schemas.rs` |
 
 mod bulk;
 mod partitions;
 mod schemas;
+mod search;
 mod session;
 mod sql;
+mod words;
 
 use std::path::PathBuf;
 

@@ -8,10 +8,12 @@ mod accounts;
 mod alarms;
 mod arrival_marks;
 mod audit;
+mod indexing;
 mod messages;
 mod reading;
 mod records;
 mod reports;
+mod search;
 mod windows;
 
 pub(super) use accounts::{
@@ -30,6 +32,7 @@ pub(super) use audit::{
     INSERT_QUARANTINE, LATEST_ID, LEDGER_ACCOUNTS, LEDGER_QUARANTINE, LEDGER_STREAMS,
     LEDGER_WINDOWS, QUARANTINED_MESSAGES, UPDATE_QUARANTINE_REASON, USED_IDS, restore_stream,
 };
+pub(super) use indexing::{ANNOUNCE_CHANGE, EXTEND_INDEX, INDEX_EXTENT, RESET_INDEX};
 pub(super) use messages::{
     COUNT_BY_CONVERSATION, COUNT_BY_SENDER, DELETE_MESSAGE, INSERT_NAME, MOVE_TO_SLOT,
     message_joins, read_links, upsert_conversation,
@@ -37,7 +40,7 @@ pub(super) use messages::{
 pub(super) use reading::{
     ACCOUNT_NAMES, CONVERSATION_NAMES, FIND_ACCOUNT, FIND_CONVERSATIONS, FIND_SENDER,
     FIRST_OF_CONVERSATIONS, LATEST_PARTICIPANTS, LEDGER_RUNS, LEDGER_SPANS, SENDER_NAMES,
-    STREAM_LIMITS, names_are_selected, per_read_path, selected_statements,
+    STREAM_LIMITS, is_selected, names_are_selected, per_read_path, selected_statements,
 };
 pub(super) use records::{
     ACCOUNT_RECORDS, ADD_RUN, CLEAR_STREAM_ERRORS, DELETE_RUNS_OF_ACCOUNT, RESTORE_ACCOUNT_RECORD,
@@ -47,6 +50,7 @@ pub(super) use reports::{
     ACCOUNT_SUMMARIES, ACTIVE_HOURS, LEDGER_DAYS, MISSING_RANGES, RECENT_PASSES, RECENT_TOTALS,
     REQUEST_RATES, RUN_ENDS_OF_ACTIVE_STREAMS, RUN_ENDS_OF_STREAM, STATUS, THROUGHPUT,
 };
+pub(super) use search::{CONVERSATIONS_NAMED, DISPLAYED_MESSAGE, MESSAGES_BEFORE, MESSAGES_BEHIND};
 pub(super) use windows::{
     ADJUST_LEDGER_ROW, DELETE_LEDGER_ROWS, DELETE_LEDGER_ROWS_AFTER, DOUBTED_ROWS,
     EXTEND_LEDGER_ROW, INSERT_LEDGER_ROW, LEDGER_ROWS_IN_WINDOW, RETENTION_SPAN, SEALED_WINDOWS,

@@ -20,7 +20,6 @@ pub(in crate::store) use names_are_selected;
 /// [`Selection::args`](crate::store::model::Selection::args): the range in ms, and the account, the
 /// name of the conversation and the sender, NULL for any. It uses no index: it goes with a condition
 /// that has one.
-#[allow(unused_macros, reason = "the statements of search use it")]
 macro_rules! is_selected {
     () => {
         concat!(
@@ -29,7 +28,6 @@ macro_rules! is_selected {
         )
     };
 }
-#[allow(unused_imports, reason = "the statements of search use it")]
 pub(in crate::store) use is_selected;
 
 /// The same query on the messages of a selection, once for each index: `$head`, the condition, and

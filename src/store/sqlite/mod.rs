@@ -5,9 +5,12 @@
 //! | how an archive is opened, pragmas | this file |
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
+//! | the search index | `words.rs`; searches: `search.rs` |
 
 mod bulk;
+mod search;
 mod sql;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

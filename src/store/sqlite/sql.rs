@@ -119,7 +119,7 @@ pub(super) struct BatchStatement {
 
 impl BatchStatement {
     /// The statement is `head`, a list of `row`s, and `tail`.
-    fn new(head: &str, row: &str, tail: &str) -> Self {
+    pub(super) fn new(head: &str, row: &str, tail: &str) -> Self {
         let text = |rows: usize| {
             let list = vec![row; rows].join(",");
             (rows, format!("{head}{list}{tail}"))

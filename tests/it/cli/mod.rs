@@ -10,6 +10,7 @@ mod init;
 mod mistakes;
 mod plan;
 mod sanitizer;
+mod search;
 mod secrets;
 mod snapshots;
 mod sql;

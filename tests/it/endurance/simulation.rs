@@ -15,9 +15,9 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use backscroll::alerts::AlarmMonitor;
 use backscroll::config::{Config, UsedSecrets};
-use backscroll::daemon;
 use backscroll::daemon::service_manager::ServiceManager;
 use backscroll::daemon::signals::Shutdown;
+use backscroll::daemon::{self, SideTasks};
 use backscroll::domain::clock::{Clock, TimerClock};
 use backscroll::provider::agora::{self, Agora, AgoraSettings, Credentials};
 use backscroll::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
@@ -264,16 +264,15 @@ impl Simulation {
         let (word, archive) = (stop.clone(), store.clone());
         let running = tokio::spawn(async move {
             let notify = ServiceManager::from_environment();
-            daemon::run(
-                engine,
-                &config.schedule,
-                clock,
-                notify,
-                Arc::new(lookout),
-                &word,
-            )
-            .await
-            .unwrap();
+            let side_tasks = SideTasks {
+                monitor: Arc::new(lookout),
+                archive: archive.clone(),
+                // It polls every other second, which is too often for months.
+                search_enabled: false,
+            };
+            daemon::run(engine, &config.schedule, clock, notify, side_tasks, &word)
+                .await
+                .unwrap();
             archive.close().await;
         });
         self.running = Some((running, stop, store));

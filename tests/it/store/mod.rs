@@ -39,6 +39,8 @@ mod read_only;
 mod reading;
 mod refetch;
 mod schema_dump;
+mod search;
+mod search_index;
 mod sql_docs;
 mod sqlite_file;
 mod throughput;

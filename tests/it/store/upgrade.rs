@@ -230,7 +230,7 @@ fn views_are_applied_only_if_their_text_changed() {
     assert_eq!(env.query_number("SELECT count(sent_at_ms) FROM times"), 0);
     assert_eq!(
         env.query_number("SELECT count(*) FROM view_definition WHERE length(hash) = 32"),
-        13
+        14
     );
 }
 

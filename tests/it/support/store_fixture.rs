@@ -17,6 +17,8 @@ use backscroll::store::{
     AccountId, AccountLedger, Archive, Commit, IfMissing, LedgerRow, NewAccount, PostgresStore,
     RegisteredAccount, Seal, SqliteStore, StreamId, StreamLedger, WantedHistory, WriteCounts,
 };
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use crate::support::postgres_server;
@@ -33,10 +35,7 @@ pub(crate) struct StoreFixture {
 
 /// A second connection that reads the tables directly.
 pub(crate) enum SqlReader {
-    Sqlite(
-        Arc<SqliteStore>,
-        #[expect(dead_code, reason = "the file is gone when it is dropped")] TempDir,
-    ),
+    Sqlite(Arc<SqliteStore>, TempDir),
     Postgres(String),
 }
 
@@ -115,6 +114,30 @@ impl StoreFixture {
         rows.into_iter()
             .map(|row| row.into_iter().map(plain).collect())
             .collect()
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        matches!(self.reader, SqlReader::Postgres(_))
+    }
+
+    /// Runs a statement that Backscroll would not run.
+    pub(crate) async fn execute_sql(&self, sql: &'static str) {
+        match &self.reader {
+            SqlReader::Sqlite(_, dir) => {
+                let file = dir.path().join("archive.db");
+                let mut writer = SqliteConnectOptions::new()
+                    .filename(file)
+                    .connect()
+                    .await
+                    .unwrap();
+                sqlx::query(sql).execute(&mut writer).await.unwrap();
+            }
+            SqlReader::Postgres(database) => {
+                let database = database.clone();
+                let run = move || postgres_server::shared_server().psql(&database, sql);
+                tokio::task::spawn_blocking(run).await.unwrap();
+            }
+        }
     }
 
     pub(crate) async fn query_number(&self, sql: &'static str) -> i64 {

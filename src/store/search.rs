@@ -1,0 +1,233 @@
+//! The role [`Search`]: messages are found by the search index.
+//!
+//! The newest hits are found in one of two ways. A word that occurs often is among the newest
+//! messages of the selection: these are walked through, and compared with the index. A rare word
+//! has few hits: all of them are looked up, and sorted. How often it occurs is not known before, so
+//! a few messages are tried first, then more, and then all hits.
+
+use async_trait::async_trait;
+
+use super::decode::{displayed_message, examined, index_hit, int};
+use super::dialect::{Dialect, WalkPath};
+use super::driver::{Arg, fetch_all, fetch_one};
+use super::error::StoreError;
+use super::model::{DisplayedMessage, HitOrder, IndexHit, SearchHits, Selection};
+use super::sql;
+use super::sql_store::SqlStore;
+use crate::domain::search::query::SearchQuery;
+
+/// The step that failures of a search name.
+const WHAT: &str = "search";
+
+/// Search in the index. No method changes anything.
+#[async_trait]
+pub trait Search: Send + Sync {
+    /// Returns the first `limit` selected messages that match a query, as far as the index reaches.
+    /// Messages of one millisecond are in the order of their ids.
+    async fn search(
+        &self,
+        query: &SearchQuery,
+        selection: &Selection,
+        order: HitOrder,
+        limit: u64,
+    ) -> Result<SearchHits, StoreError>;
+
+    /// Returns up to `limit` messages of the same conversation before a message and as many behind
+    /// it, all in order.
+    async fn context(
+        &self,
+        message: &DisplayedMessage,
+        limit: u64,
+    ) -> Result<[Vec<DisplayedMessage>; 2], StoreError>;
+}
+
+#[async_trait]
+impl<DB: Dialect> Search for SqlStore<DB> {
+    async fn search(
+        &self,
+        query: &SearchQuery,
+        selection: &Selection,
+        order: HitOrder,
+        limit: u64,
+    ) -> Result<SearchHits, StoreError> {
+        let mut tx = self.begin_snapshot(WHAT).await?;
+        let notation = DB::notation_of(query);
+        let too_long = fetch_one::<DB>(&mut tx, WHAT, DB::COUNT_WITHOUT_WORDS, &[]).await?;
+        let too_long = int::<DB>(&too_long, "messages")?;
+        let wanted = limit.saturating_add(1);
+        let search = RunningSearch {
+            query,
+            notation: &notation,
+            selection,
+            // Hits that are not certain may turn out to be none.
+            limit: wanted.saturating_add(too_long.try_into().unwrap_or(0)),
+        };
+        let mut hits = match order {
+            HitOrder::Relevance => {
+                search
+                    .all_hits::<DB>(&mut tx, DB::HITS_BY_RELEVANCE)
+                    .await?
+            }
+            HitOrder::Newest => search.newest_hits::<DB>(&mut tx).await?,
+        };
+        let mut messages = Vec::new();
+        hits.reverse();
+        while let Some(hit) = hits.pop()
+            && (messages.len() as u64) < wanted
+        {
+            messages.extend(search.read::<DB>(&mut tx, hit).await?);
+        }
+        let has_more = messages.len() as u64 > limit;
+        messages.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(SearchHits { messages, has_more })
+    }
+
+    async fn context(
+        &self,
+        message: &DisplayedMessage,
+        limit: u64,
+    ) -> Result<[Vec<DisplayedMessage>; 2], StoreError> {
+        let mut connection = self.acquire_reader(WHAT).await?;
+        let args = [
+            message.conversation_id.into(),
+            message.sent_at.0.into(),
+            message.id.into(),
+            limit.into(),
+        ];
+        let mut sides = [Vec::new(), Vec::new()];
+        let statements = [sql::MESSAGES_BEFORE, sql::MESSAGES_BEHIND];
+        for (side, statement) in sides.iter_mut().zip(statements) {
+            for row in fetch_all::<DB>(&mut connection, WHAT, statement, &args).await? {
+                side.push(displayed_message::<DB>(&row)?);
+            }
+        }
+        sides[0].reverse();
+        Ok(sides)
+    }
+}
+
+/// A query in its notation, and what it is restricted to.
+#[derive(Clone, Copy)]
+struct RunningSearch<'a> {
+    query: &'a SearchQuery,
+    notation: &'a str,
+    selection: &'a Selection,
+    /// The maximum number of hits, including those that are not certain.
+    limit: u64,
+}
+
+impl RunningSearch<'_> {
+    /// Returns the newest hits, the newest first.
+    async fn newest_hits<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+    ) -> Result<Vec<IndexHit>, StoreError> {
+        let mut hits = Vec::new();
+        let paths = self.paths::<DB>(tx).await?;
+        for path in paths {
+            match self.walk::<DB>(tx, path).await? {
+                Some(found) => hits.extend(found),
+                None => return self.all_hits::<DB>(tx, DB::HITS_BY_TIME).await,
+            }
+        }
+        // Hits of several conversations of one name.
+        hits.sort_by_key(|hit: &IndexHit| std::cmp::Reverse((hit.sent_at_ms, hit.id)));
+        Ok(hits)
+    }
+
+    /// Returns the paths that lead through all selected messages and few others.
+    async fn paths<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+    ) -> Result<Vec<WalkPath>, StoreError> {
+        let Selection {
+            account,
+            conversation,
+            sender,
+            ..
+        } = self.selection;
+        if let Some(name) = conversation {
+            let args = [name.into(), account.map(|account| account.0).into()];
+            let rows = fetch_all::<DB>(tx, WHAT, sql::CONVERSATIONS_NAMED, &args).await?;
+            let ids = rows.iter().map(|row| int::<DB>(row, "id"));
+            return ids.map(|id| Ok(WalkPath::Conversation(id?))).collect();
+        }
+        Ok(vec![match sender {
+            Some(sender) => WalkPath::Sender(sender.0),
+            None => WalkPath::Time,
+        }])
+    }
+
+    /// Walks through the newest messages of a path. Returns the hits among them if they are as many
+    /// as wanted, or if all messages were walked through. `None`: there may be more hits.
+    async fn walk<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+        path: WalkPath,
+    ) -> Result<Option<Vec<IndexHit>>, StoreError> {
+        for steps in DB::WALKS {
+            let [from, to, account, conversation, sender] = self.selection.args();
+            let args = [
+                from,
+                to,
+                account,
+                conversation,
+                sender,
+                path.id().into(),
+                (*steps).into(),
+                self.notation.into(),
+                self.limit.into(),
+            ];
+            let statement = DB::WALK.statement_for(path);
+            let rows = fetch_all::<DB>(tx, WHAT, statement, &args).await?;
+            let hits = decode_hits::<DB>(&rows)?;
+            let walked = rows.first().map_or(Ok(0), examined::<DB>)?;
+            if hits.len() as u64 >= self.limit || walked < *steps {
+                return Ok(Some(hits));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the first of all hits in the order of a statement.
+    async fn all_hits<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+        statement: &'static str,
+    ) -> Result<Vec<IndexHit>, StoreError> {
+        let [from, to, account, conversation, sender] = self.selection.args();
+        let args: [Arg<'_>; 7] = [
+            from,
+            to,
+            account,
+            conversation,
+            sender,
+            self.notation.into(),
+            self.limit.into(),
+        ];
+        let rows = fetch_all::<DB>(tx, WHAT, statement, &args).await?;
+        decode_hits::<DB>(&rows)
+    }
+
+    /// Reads the message of a hit. `None` if it does not match, or is no longer in the archive.
+    async fn read<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+        hit: IndexHit,
+    ) -> Result<Option<DisplayedMessage>, StoreError> {
+        let args = [hit.id, hit.sent_at_ms].map(Arg::from);
+        let rows = fetch_all::<DB>(tx, WHAT, sql::DISPLAYED_MESSAGE, &args).await?;
+        let message = rows.first().map(displayed_message::<DB>).transpose()?;
+        let matches = |message: &DisplayedMessage| {
+            let body = message.body.as_deref();
+            hit.is_certain || body.is_some_and(|body| self.query.matches(body))
+        };
+        Ok(message.filter(matches))
+    }
+}
+
+fn decode_hits<DB: Dialect>(rows: &[DB::Row]) -> Result<Vec<IndexHit>, StoreError> {
+    rows.iter()
+        .filter_map(|row| index_hit::<DB>(row).transpose())
+        .collect()
+}
