@@ -23,6 +23,8 @@ const WINDOW_S: i64 = WINDOW_MESSAGES as i64 * MESSAGE_INTERVAL_S;
 const MIN_PAYLOAD_BYTES: usize = 100;
 const MAX_PAYLOAD_BYTES: usize = 200;
 
+/// The number of words that are in a message besides those of [`WORDS`].
+const WORD_RANKS: f64 = 100_000.0;
 const WORDS: [&str; 16] = [
     "the", "build", "is", "broken", "again", "after", "lunch", "could", "someone", "look", "at",
     "staging", "thanks", "größer", "than", "before",
@@ -86,13 +88,19 @@ pub(super) fn window(n: usize, account: AccountId, stream: StreamId) -> Commit {
     }
 }
 
+/// Returns a word whose frequency falls with its rank, as in every language: `w1` is in about every
+/// twelfth message, `w100000` in one of a million.
+pub(super) fn word_of_random_rank(random: &mut fastrand::Rng) -> String {
+    format!("w{:.0}", WORD_RANKS.powf(random.f64()))
+}
+
 /// Returns message number `i` of window number `n`.
 pub(super) fn message(n: usize, i: usize) -> Message {
     let mut random = fastrand::Rng::with_seed((n * WINDOW_MESSAGES + i) as u64);
     let second = (n / CONVERSATIONS) as i64 * WINDOW_S + i as i64 * MESSAGE_INTERVAL_S;
     let recipient = conversation_name(n % CONVERSATIONS);
     let length = random.usize(MIN_PAYLOAD_BYTES..MAX_PAYLOAD_BYTES);
-    let mut text = String::with_capacity(MAX_PAYLOAD_BYTES + 8);
+    let mut text = word_of_random_rank(&mut random) + " ";
     while text.len() < length {
         text.push_str(random.choice(WORDS).unwrap_or_default());
         text.push(' ');

@@ -178,6 +178,10 @@ pub(super) async fn measure_end_to_end(
     ];
     let flags = [&no_limits[..], &["--messages", &count]].concat();
     let _sandbox = children::start_sandbox(database, &config, &flags).await?;
+    // `search` measures the index.
+    let mut written = std::fs::read_to_string(&config)?;
+    written.push_str("\n[search]\nenabled = false\n");
+    std::fs::write(&config, written)?;
     sleep(SETTLE_WAIT).await;
     let first = write_speed(messages, children::run_sync(&config, &[]).await?);
     let connection = database.connect_raw().await?;

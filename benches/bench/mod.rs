@@ -6,7 +6,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what is measured | `measures` |
+//! | what is measured | `measures`; of full-text search: `search` |
 //! | what is the reference, the raw ceiling | `raw` |
 //! | which messages are written | `history` |
 //! | how are the figures printed, and what are the goals | `report` |
@@ -20,6 +20,7 @@ mod measures;
 pub(crate) mod quota;
 mod raw;
 pub(crate) mod report;
+mod search;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -79,6 +80,8 @@ enum Measure {
     EndToEnd,
     /// Queries of readers
     Read,
+    /// Full-text search: its latency, its size, and the speed of archiving while the index follows
+    Search,
 }
 
 /// Runs the benchmarks of these arguments. Returns the exit status.
@@ -143,12 +146,22 @@ async fn run_once(
             let speed = measures::measure_commits(&store, messages, true, clock).await?;
             figures.again.push(speed);
         }
+        if is_wanted(Measure::Search) {
+            let search = search::measure_search(&store, messages).await?;
+            figures.search.push(search);
+        }
         store.close().await;
         if is_wanted(Measure::Read) {
             figures
                 .reading
                 .push(measures::measure_reads(database, messages).await?);
         }
+    }
+    if is_wanted(Measure::Search) {
+        let store = database::create_archive(database).await?;
+        let speed = search::measure_commits_with_index(&store, messages, clock).await?;
+        figures.with_index.push(speed);
+        store.close().await;
     }
     if is_wanted(Measure::EndToEnd) {
         let [first, again] = measures::measure_end_to_end(database, dir, messages).await?;

@@ -6,6 +6,7 @@ use backscroll::cli::table::build_table;
 use backscroll::domain::format::thousands;
 
 use super::measures::{self, ReadLatency, WriteSpeed};
+use super::search::SearchFigures;
 
 /// The SQLite ceiling, in rows per second, of the machine for which the end-to-end goals were set.
 /// The goals are scaled by the ceiling of this machine.
@@ -28,6 +29,9 @@ pub(super) struct BenchFigures {
     pub(super) end_to_end: Vec<WriteSpeed>,
     pub(super) end_to_end_again: Vec<WriteSpeed>,
     pub(super) reading: Vec<ReadLatency>,
+    pub(super) search: Vec<SearchFigures>,
+    /// Commits while the search index follows.
+    pub(super) with_index: Vec<WriteSpeed>,
     /// Bytes per message on disk.
     pub(super) bytes: Vec<f64>,
 }
@@ -43,6 +47,7 @@ impl BenchFigures {
         rows.extend(self.peak_row());
         rows.extend(self.size_row(messages));
         rows.extend(self.latency_rows());
+        rows.extend(self.search_rows(is_postgres));
         build_table(
             ["MEASURE", "MEDIAN#", "RATIO#", "GOAL#", "CPU S#", "PEAK#"],
             rows,
@@ -135,6 +140,44 @@ impl BenchFigures {
             row("latest 100 of a sender, ms", |reading| reading.sender),
             row("count of a day, ms", |reading| reading.day),
         ]
+    }
+}
+
+impl BenchFigures {
+    fn search_rows(&self, is_postgres: bool) -> Vec<ReportRow> {
+        if self.search.is_empty() {
+            return Vec::new();
+        }
+        let figure = |figure: fn(&SearchFigures) -> f64| {
+            median(&self.search.iter().map(figure).collect::<Vec<_>>())
+        };
+        let store = median_rate(&self.store);
+        let ms = figure(|search| search.latency.as_secs_f64() * 1000.0);
+        let bytes = format!("{:.0}", figure(|search| search.bytes));
+        let build_rate = figure(|search| search.build_rate);
+        let bytes_goal = if is_postgres { "" } else { "70" };
+        let mut rows = vec![
+            plain_row(
+                "search, first 20 hits, p95, ms",
+                format!("{ms:.2}"),
+                "",
+                "50",
+            ),
+            plain_row("search index, bytes per message", bytes, "", bytes_goal),
+            plain_row(
+                "search index, messages per second",
+                rate(build_rate),
+                "",
+                "",
+            ),
+        ];
+        rows.extend(speed_row(
+            "store with search (ratio: to the store alone)",
+            &self.with_index,
+            store,
+            "0.60".to_owned(),
+        ));
+        rows
     }
 }
 

@@ -57,8 +57,6 @@ pub(super) const BAR_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) const LOG_INTERVAL: Duration = Duration::from_secs(30);
 /// The length of an excerpt of a message in characters. A longer one fills more of the terminal.
 pub(super) const EXCERPT_CHARS: usize = 240;
-/// The maximum number of incomplete ranges that a search lists. JSON has all of them.
-pub(super) const MAX_LISTED_RANGES: usize = 5;
 /// The maximum number of streams in the summary of a sync. If there are more, only unhealthy ones
 /// are listed.
 pub(super) const MAX_LISTED_STREAMS: usize = 24;
