@@ -61,6 +61,8 @@ enum FormatArg {
     /// Apache Parquet: typed columns, compressed
     #[cfg(feature = "parquet")]
     Parquet,
+    /// A transcript: one page for each conversation and day
+    Html,
 }
 
 impl From<FormatArg> for ExportFormat {
@@ -70,6 +72,7 @@ impl From<FormatArg> for ExportFormat {
             FormatArg::Csv => Self::Csv,
             #[cfg(feature = "parquet")]
             FormatArg::Parquet => Self::Parquet,
+            FormatArg::Html => Self::Html,
         }
     }
 }

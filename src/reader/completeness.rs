@@ -10,7 +10,7 @@ use super::filter::ResolvedFilter;
 use super::judgement::{JudgedRange, RangeState, judge, not_sealed_by_any, parts_in};
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
-use crate::store::{Reading, StoreError, StreamCoverage};
+use crate::store::{FoundConversation, Reading, StoreError, StreamCoverage};
 
 /// The first second of a range without a start, and the end of one without an end.
 const OPEN: (Second, Second) = (Second(i64::MIN), Second(i64::MAX));
@@ -99,6 +99,25 @@ impl FilterCoverage {
     /// Returns the ranges in which messages may be missing.
     pub fn completeness(&self) -> Completeness {
         Questions::of(&self.filter).answer(&self.streams, &self.filter)
+    }
+
+    /// Returns the ranges of a window in which messages of a conversation may be missing. The filter
+    /// must not leave out the conversation.
+    pub fn of_conversation(
+        &self,
+        conversation: FoundConversation,
+        window: Window,
+    ) -> Vec<IncompleteRange> {
+        let asked = asked_window(&self.filter).intersect(window);
+        let Some(asked) = asked else {
+            return Vec::new();
+        };
+        let mut filter = self.filter.clone();
+        filter.filter.since = Some(asked.from().start());
+        filter.filter.until = Some(asked.to().start());
+        filter.filter.conversation = Some(conversation.name.clone());
+        filter.conversations = vec![conversation];
+        Questions::of(&filter).answer(&self.streams, &filter).ranges
     }
 
     /// Returns the ranges of the filter that the streams have sealed without a doubt, in the order of

@@ -130,7 +130,8 @@ fn text(text: Option<&str>) -> ColumnValue<'_> {
     text.map_or(ColumnValue::Null, ColumnValue::Text)
 }
 
-fn kind_word(kind: ConversationKind) -> &'static str {
+/// Returns the word for a kind of conversation.
+pub(super) fn kind_word(kind: ConversationKind) -> &'static str {
     match kind {
         ConversationKind::Unknown => "unknown",
         ConversationKind::Peer => "peer",

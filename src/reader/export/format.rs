@@ -3,7 +3,8 @@
 use std::io;
 
 use super::csv::Csv;
-use super::encoder::Encoder;
+use super::encoder::{Encoder, FileSubject};
+use super::html::Html;
 use super::jsonl::Jsonl;
 use super::partial_file::Sink;
 
@@ -18,6 +19,8 @@ pub enum ExportFormat {
     /// Apache Parquet, compressed.
     #[cfg(feature = "parquet")]
     Parquet,
+    /// A page for each conversation and day.
+    Html,
 }
 
 impl ExportFormat {
@@ -28,6 +31,7 @@ impl ExportFormat {
             Self::Csv => "csv",
             #[cfg(feature = "parquet")]
             Self::Parquet => "parquet",
+            Self::Html => "html",
         }
     }
 
@@ -36,13 +40,31 @@ impl ExportFormat {
         matches!(self, Self::Jsonl | Self::Csv)
     }
 
-    /// Begins a file.
-    pub(super) fn encode_to(self, sink: Sink) -> io::Result<Box<dyn Encoder>> {
+    /// True if each conversation has a file of its own.
+    pub(super) fn is_by_conversation(self) -> bool {
+        self == Self::Html
+    }
+
+    /// Begins a file about messages of a subject.
+    pub(super) fn encode_to(
+        self,
+        sink: Sink,
+        subject: impl FnOnce() -> FileSubject,
+    ) -> io::Result<Box<dyn Encoder>> {
+        Ok(match self {
+            Self::Html => Box::new(Html::new(sink, subject())),
+            text_or_table => text_or_table.encode_rows_to(sink)?,
+        })
+    }
+
+    /// Begins a file, or an output, of a format that knows no conversations.
+    pub(super) fn encode_rows_to(self, sink: Sink) -> io::Result<Box<dyn Encoder>> {
         Ok(match self {
             Self::Jsonl => Box::new(Jsonl::new(sink)),
             Self::Csv => Box::new(Csv::new(sink)),
             #[cfg(feature = "parquet")]
             Self::Parquet => Box::new(super::parquet::Parquet::new(sink)?),
+            Self::Html => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 }

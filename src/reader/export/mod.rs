@@ -1,4 +1,5 @@
-//! Messages in files: one for each provider and day, with a manifest that says what they hold.
+//! Messages in files: one for each provider and day (a transcript: for each conversation, too), with a
+//! manifest that says what they hold.
 //!
 //! The day is the unit of an export, as the window is that of the archive. All files of a day come
 //! from one snapshot of the archive, are written under a temporary name, and take their final name
@@ -29,6 +30,7 @@ mod encoder;
 mod error;
 mod folder;
 mod format;
+mod html;
 mod jsonl;
 mod layout;
 mod limits;

@@ -77,10 +77,14 @@ pub async fn export_to_folder(
         if known.is_some_and(|known| known.is_of(&mark) && folder.has(&known.files)) {
             continue;
         }
-        let mut files = DayFiles::new(&folder, format, day);
-        for_each_message(&mut *snapshot, &selection, &mut names, |message| {
-            files.write(message)
-        })
+        let mut files = DayFiles::new(&folder, format, &coverage, day);
+        for_each_message(
+            &mut *snapshot,
+            &selection,
+            &mut names,
+            format.is_by_conversation(),
+            |message| files.write(message),
+        )
         .await?;
         drop(snapshot);
         damaged += files.damaged;
@@ -131,7 +135,7 @@ pub async fn export_to_output(
     let coverage = read_coverage(archive, filter).await?;
     let mut names = ReadNames::default();
     let sink = Sink::Output(io::stdout(), 0);
-    let mut encoder = format.encode_to(sink).map_err(ExportError::Output)?;
+    let mut encoder = format.encode_rows_to(sink).map_err(ExportError::Output)?;
     let mut next = Some(filter.selection.from);
     while let Some(from) = next {
         let rest = filter.selection.within(from, Millis(i64::MAX));
@@ -143,7 +147,7 @@ pub async fn export_to_output(
         let day = Day::containing(first.second());
         next = day.end();
         let selection = of_day(&filter.selection, day);
-        for_each_message(&mut *snapshot, &selection, &mut names, |message| {
+        for_each_message(&mut *snapshot, &selection, &mut names, false, |message| {
             encoder.write(message).map_err(ExportError::Output)
         })
         .await?;

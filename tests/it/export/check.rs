@@ -42,7 +42,7 @@ fn cut_altered_missing_and_additional_files_are_found(fixture: &VerifyFixture) {
     fs::remove_file(&other).unwrap();
     fixture.check_export("out").assert_ok();
     // The manifest itself.
-    let path = folder.join("manifest.json");
+    let path = folder.join("_manifest.json");
     let manifest = fs::read_to_string(&path).unwrap();
     for (content, text) in [
         (

@@ -35,7 +35,7 @@ fn digest(output: &str) -> String {
 }
 
 fn manifest(fixture: &VerifyFixture, folder: &str) -> serde_json::Value {
-    let text = std::fs::read(fixture.env.path(folder).join("manifest.json")).unwrap();
+    let text = std::fs::read(fixture.env.path(folder).join("_manifest.json")).unwrap();
     serde_json::from_slice(&text).unwrap()
 }
 

@@ -22,3 +22,4 @@ mod check;
 mod contents;
 mod later_runs;
 mod refusals;
+mod transcript;

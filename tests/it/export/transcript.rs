@@ -1,0 +1,88 @@
+//! The transcript: one page for each conversation and day.
+
+use crate::support::export_files::{files_with_ending, rows_of_json};
+use crate::support::verify_fixture::VerifyFixture;
+
+on_every_database! {
+    every_message_is_on_the_page_of_its_conversation_and_day,
+    gaps_are_drawn_and_texts_are_escaped,
+}
+
+/// The number of messages on a page.
+fn messages_on(page: &str) -> usize {
+    page.matches("<li id=\"m").count()
+}
+
+fn every_message_is_on_the_page_of_its_conversation_and_day(fixture: &VerifyFixture) {
+    fixture.export("html", "out", &[]).assert_ok();
+    fixture.check_export("out").assert_ok();
+    let rows = rows_of_json(&fixture.export("jsonl", "-", &[]).assert_ok().stdout);
+    let pages = files_with_ending(&fixture.env.path("out"), ".html");
+    let pages: Vec<String> = pages
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap())
+        .collect();
+    let messages: usize = pages.iter().map(|page| messages_on(page)).sum();
+    assert_eq!(messages, rows.len());
+    for row in &rows {
+        let text = |column: &str| row[column].as_str().unwrap();
+        let (id, day) = (
+            format!("<li id=\"m{}\">", row["id"]),
+            &text("sent_at")[..10],
+        );
+        let page = pages.iter().find(|page| page.contains(&id)).unwrap();
+        assert!(page.contains(&format!("datetime=\"{}\"", text("sent_at"))));
+        let title = format!("{} · {day}</title>", text("conversation"));
+        assert!(page.contains(&title), "{title}");
+    }
+    for page in &pages {
+        assert!(page.starts_with("<!DOCTYPE html>"));
+        assert!(page.ends_with("</body></html>\n"));
+        assert!(page.contains("default-src 'none'"));
+        for foreign in ["<script", "src=", "href=", "@import", "url("] {
+            assert!(!page.contains(foreign), "{foreign}");
+        }
+        for look in ["prefers-color-scheme:dark", "@media print"] {
+            assert!(page.contains(look), "{look}");
+        }
+    }
+    // Nothing has changed.
+    fixture
+        .export("html", "out", &[])
+        .assert_ok()
+        .assert_prints("0 days written");
+}
+
+fn gaps_are_drawn_and_texts_are_escaped(fixture: &VerifyFixture) {
+    let mut message = fixture.forged();
+    message.payload.bytes = b"<script>alert('&')</script>\n\x01".to_vec();
+    let sent_at = message.sent_at;
+    let recipient = message.recipient.clone();
+    fixture.insert_forged(message);
+    // The hour before the message is not sealed any more.
+    let (from, to) = (sent_at.second().0 - 3600, sent_at.second().0);
+    fixture.execute_sql(&format!(
+        "DELETE FROM sealed_window WHERE from_s < {to} AND to_s > {from}"
+    ));
+    let conversation = recipient.as_str();
+    fixture
+        .export("html", "out", &["--conversation", conversation])
+        .assert_ok();
+    let day = sent_at.to_string()[..10].to_owned();
+    let pages = files_with_ending(
+        &fixture
+            .env
+            .path("out/provider=agora")
+            .join(format!("day={day}")),
+        ".html",
+    );
+    let [page] = &pages[..] else {
+        panic!("{pages:?}");
+    };
+    let page = std::fs::read_to_string(page).unwrap();
+    let escaped = "&lt;script&gt;alert('&amp;')&lt;/script&gt;\n\u{FFFD}</p>";
+    let message = page.find(escaped).expect(&page);
+    let gap = page.find("<aside class=\"gap\"").expect(&page);
+    assert!(gap < message, "{page}");
+    assert!(page.contains("not fetched yet"), "{page}");
+}
