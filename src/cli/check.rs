@@ -15,7 +15,7 @@ use crate::config::{Config, DatabaseUrl};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
 use crate::provider::Provider;
-use crate::store::{Archive, IfMissing, StoreError, permission_warning};
+use crate::store::{Archive, ErrorSubject, IfMissing, StoreError, permission_warning};
 
 pub(super) async fn run(
     path: &Path,
@@ -123,7 +123,9 @@ async fn record_success(
     let known = accounts::known_account(provider);
     let account = store.register(&known).await?.account;
     store.pause(account, None).await?;
-    store.record_account_error(account, None).await?;
+    store
+        .record_error(ErrorSubject::Account(account), None)
+        .await?;
     let fingerprint = provider.credentials().fingerprint();
     store
         .record_accepted_credentials(account, &fingerprint)

@@ -202,7 +202,8 @@ pub trait Provider: Send + Sync {
     /// nothing.
     fn request_cost(&self, messages: u64) -> u64;
 
-    /// Parses a message that was kept raw, by today's rules. Sends nothing.
+    /// Parses a message that was kept raw, by today's rules: a fetch of the stream would accept it
+    /// too, whatever its time. Sends nothing.
     fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage>;
 
     /// Checks that the credentials are accepted. Costs one request, and a second one if the first

@@ -14,8 +14,8 @@ use super::error::StoreError;
 use super::lease::Lease;
 use super::limits::RUN_RETENTION;
 use super::model::{
-    AccountId, NewAccount, Pause, RecordedError, RegisteredAccount, RunId, RunTotals, StreamId,
-    WantedHistory,
+    AccountId, ErrorSubject, NewAccount, Pause, RecordedError, RegisteredAccount, RunId, RunTotals,
+    StreamId, WantedHistory,
 };
 use super::records::total_args;
 use super::sql;
@@ -64,13 +64,6 @@ pub trait Accounts: Send + Sync {
         account: AccountId,
     ) -> Result<Vec<Participant<'static>>, StoreError>;
 
-    /// Records the reason why discovery failed for an account. `None` clears it.
-    async fn record_discovery_error(
-        &self,
-        account: AccountId,
-        error: Option<&RecordedError>,
-    ) -> Result<(), StoreError>;
-
     /// Makes this process the only one that works on the account, or errors with
     /// [`StoreError::InUse`]. `holder` is shown to other processes. The lease ends with
     /// [`release_leases`](Self::release_leases) or with the process.
@@ -95,13 +88,6 @@ pub trait Accounts: Send + Sync {
         fingerprint: &str,
     ) -> Result<(), StoreError>;
 
-    /// Records the reason why a pass could not work on an account. `None` clears it.
-    async fn record_account_error(
-        &self,
-        account: AccountId,
-        error: Option<&RecordedError>,
-    ) -> Result<(), StoreError>;
-
     /// Saves the difference between this machine's clock and the provider's.
     async fn save_clock_skew(
         &self,
@@ -109,13 +95,12 @@ pub trait Accounts: Send + Sync {
         skew: MachineSkew,
     ) -> Result<(), StoreError>;
 
-    /// Records a stream's error. `None` clears it. The time of an error that stays the same is
-    /// kept.
-    async fn record_stream_error(
+    /// Records the error of an account, of its discovery or of a stream. `None` clears it. The time
+    /// of an error that stays the same is kept.
+    async fn record_error(
         &self,
-        stream: StreamId,
+        subject: ErrorSubject,
         error: Option<&RecordedError>,
-        now: Millis,
     ) -> Result<(), StoreError>;
 
     /// Adds to the number of an account's stragglers, and returns the new number.
@@ -214,17 +199,6 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
         Ok(participants)
     }
 
-    async fn record_discovery_error(
-        &self,
-        account: AccountId,
-        error: Option<&RecordedError>,
-    ) -> Result<(), StoreError> {
-        let [error, hint] = error_args(error);
-        let args = [account.0.into(), error, hint];
-        self.execute("discovery error", sql::RECORD_DISCOVERY_ERROR, &args)
-            .await
-    }
-
     async fn acquire_lease(&self, account: AccountId, holder: &str) -> Result<Lease, StoreError> {
         if !DB::IS_SHARED {
             return Ok(Lease::Kept);
@@ -267,17 +241,6 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
             .await
     }
 
-    async fn record_account_error(
-        &self,
-        account: AccountId,
-        error: Option<&RecordedError>,
-    ) -> Result<(), StoreError> {
-        let [error, hint] = error_args(error);
-        let args = [account.0.into(), error, hint];
-        self.execute("account error", sql::RECORD_ACCOUNT_ERROR, &args)
-            .await
-    }
-
     async fn save_clock_skew(
         &self,
         account: AccountId,
@@ -287,17 +250,31 @@ impl<DB: Dialect> Accounts for SqlStore<DB> {
         self.execute("clock skew", sql::SET_CLOCK_SKEW, &args).await
     }
 
-    async fn record_stream_error(
+    async fn record_error(
         &self,
-        stream: StreamId,
+        subject: ErrorSubject,
         error: Option<&RecordedError>,
-        now: Millis,
     ) -> Result<(), StoreError> {
-        let error_at = error.map(|_| now.0).into();
-        let [error, hint] = error_args(error);
-        let args = [stream.0.into(), error, hint, error_at];
-        self.execute("stream error", sql::RECORD_STREAM_ERROR, &args)
-            .await
+        let text = error.map(|error| error.error.as_str()).into();
+        let hint = error.map(|error| error.hint.as_str()).into();
+        match subject {
+            ErrorSubject::Account(account) => {
+                let args = [account.0.into(), text, hint];
+                self.execute("account error", sql::RECORD_ACCOUNT_ERROR, &args)
+                    .await
+            }
+            ErrorSubject::Discovery(account) => {
+                let args = [account.0.into(), text, hint];
+                self.execute("discovery error", sql::RECORD_DISCOVERY_ERROR, &args)
+                    .await
+            }
+            ErrorSubject::Stream { id, now } => {
+                let error_at = error.map(|_| now.0).into();
+                let args = [id.0.into(), text, hint, error_at];
+                self.execute("stream error", sql::RECORD_STREAM_ERROR, &args)
+                    .await
+            }
+        }
     }
 
     async fn add_stragglers(&self, account: AccountId, more: u64) -> Result<u64, StoreError> {
@@ -440,10 +417,4 @@ pub(super) fn frontier_args(account: AccountId, frontier: Frontier) -> [Arg<'sta
         frontier.wanted_to.0.into(),
         retention_s.into(),
     ]
-}
-
-fn error_args(error: Option<&RecordedError>) -> [Arg<'_>; 2] {
-    let text = error.map(|error| error.error.as_str());
-    let hint = error.map(|error| error.hint.as_str());
-    [text.into(), hint.into()]
 }

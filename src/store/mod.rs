@@ -99,10 +99,10 @@ pub use indexing::SearchIndex;
 pub use lease::Lease;
 pub use model::{
     AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, ChangeMark, Commit,
-    ConversationId, Cursor, DigestUpdate, DiskSpace, DisplayedMessage, Eviction, FiledConversation,
-    FoundConversation, HitOrder, IndexExtent, KnownStream, LedgerDay, LedgerRow, NameKind,
-    NewAccount, PassRecord, Pause, QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath,
-    ReadPosition, RecordedError, RegisteredAccount, RequestRate, RunId, RunTotals, Seal,
+    ConversationId, Cursor, DigestUpdate, DiskSpace, DisplayedMessage, ErrorSubject, Eviction,
+    FiledConversation, FoundConversation, HitOrder, IndexExtent, KnownStream, LedgerDay, LedgerRow,
+    NameKind, NewAccount, PassRecord, Pause, QuarantineEntry, QuarantineId, QuarantinedMessage,
+    ReadPath, ReadPosition, RecordedError, RegisteredAccount, RequestRate, RunId, RunTotals, Seal,
     SearchHits, SelectedMessage, Selection, SenderId, StreamCoverage, StreamErrorRecord, StreamId,
     StreamLedger, StreamStatus, ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
 };

@@ -19,7 +19,7 @@ use crate::domain::identity::IdentifiedMessage;
 use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
 use crate::provider::{DirectoryPage, Provider, ProviderError};
-use crate::store::{AccountId, Archive, RecordedError, StoreError};
+use crate::store::{AccountId, Archive, ErrorSubject, RecordedError, StoreError};
 
 /// Discovered streams, by key: each once.
 #[derive(Clone, Debug, Default)]
@@ -130,7 +130,7 @@ impl AccountDiscovery {
         let recorded = RecordedError { error, hint };
         let archive = &session.archive;
         archive
-            .record_discovery_error(session.account, Some(&recorded))
+            .record_error(ErrorSubject::Discovery(session.account), Some(&recorded))
             .await
     }
 
@@ -276,7 +276,7 @@ impl DirectoryReader {
             }
         }
         self.archive
-            .record_discovery_error(self.account, first_error.as_ref())
+            .record_error(ErrorSubject::Discovery(self.account), first_error.as_ref())
             .await?;
         Ok(DirectoryResult {
             has_failed: Some(first_error.is_some()),

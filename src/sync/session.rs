@@ -19,7 +19,7 @@ use crate::domain::window::{Runs, Window};
 use crate::provider::limits::MAX_SHORT_PAUSE;
 use crate::provider::{AccountSettings, Disposition, Provider, ProviderError};
 use crate::store::{
-    AccountId, Archive, Pause, RecordedError, RegisteredAccount, StoreError, StreamId,
+    AccountId, Archive, ErrorSubject, Pause, RecordedError, RegisteredAccount, StoreError, StreamId,
 };
 
 /// The right to work on an account, and what is known of it in the archive.
@@ -257,7 +257,7 @@ impl Session {
             Some(Ok(())) => {
                 self.clear_pause().await?;
                 self.archive
-                    .record_account_error(self.account, None)
+                    .record_error(ErrorSubject::Account(self.account), None)
                     .await?;
             }
             Some(Err(failure)) => {
@@ -339,8 +339,9 @@ impl Session {
             error: failure.to_string(),
             hint: hint.to_owned(),
         };
+        let now = self.clock.now();
         self.archive
-            .record_stream_error(id, Some(&recorded), self.clock.now())
+            .record_error(ErrorSubject::Stream { id, now }, Some(&recorded))
             .await
     }
 
@@ -351,8 +352,9 @@ impl Session {
     ) -> Result<(), StoreError> {
         let id = self.stream(stream).id;
         if self.known_healthy.insert(id) {
+            let now = self.clock.now();
             self.archive
-                .record_stream_error(id, None, self.clock.now())
+                .record_error(ErrorSubject::Stream { id, now }, None)
                 .await?;
         }
         Ok(())
@@ -385,7 +387,9 @@ pub(super) async fn record_account_failure(
         error: failure.cause(),
         hint: failure.hint().to_owned(),
     };
-    archive.record_account_error(account, Some(&recorded)).await
+    archive
+        .record_error(ErrorSubject::Account(account), Some(&recorded))
+        .await
 }
 
 /// Records a pause in the archive, if the failure asks for one or the provider did.

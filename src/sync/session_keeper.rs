@@ -16,7 +16,9 @@ use crate::domain::clock::Clock;
 use crate::domain::stream::StreamIndex;
 use crate::provider::limits::MAX_RETRY_AFTER;
 use crate::provider::{Provider, ProviderError};
-use crate::store::{AccountId, Archive, Lease, NewAccount, Pause, RegisteredAccount, StoreError};
+use crate::store::{
+    AccountId, Archive, ErrorSubject, Lease, NewAccount, Pause, RegisteredAccount, StoreError,
+};
 
 /// Opens sessions of one account, and keeps the last one between passes.
 pub(super) struct SessionKeeper {
@@ -212,7 +214,9 @@ impl SessionKeeper {
             }
         }
         if self.provider.directories().count == 0 {
-            self.archive.record_discovery_error(account, None).await?;
+            self.archive
+                .record_error(ErrorSubject::Discovery(account), None)
+                .await?;
         }
         Ok(())
     }

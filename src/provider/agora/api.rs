@@ -105,9 +105,9 @@ impl AgoraApi {
         self.http.answer_retry()
     }
 
-    /// Parses one message that was kept raw.
-    pub(super) fn parse_raw(&self, raw: &str) -> ParsedMessage {
-        message::parse_message(raw, &self.kinds)
+    /// Parses one message of a stream that was kept raw.
+    pub(super) fn parse_raw(&self, stream: &Stream, raw: &str) -> ParsedMessage {
+        message::parse_message(raw, &self.kinds, stream)
     }
 
     /// Asks for `limit` messages of a range, after skipping `offset`. The answer is a handle to

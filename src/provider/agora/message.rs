@@ -6,8 +6,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::conversations::ConversationKinds;
-use super::requested::RequestedMessages;
+use super::requested::{self, RequestedMessages};
 use crate::domain::message::{Encoding, Message, Payload, UnparsableMessage};
+use crate::domain::stream::Stream;
 use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
 
 /// A message of a page, or the raw text of one that could not be parsed.
@@ -30,9 +31,17 @@ pub(super) fn parse_messages(
     })
 }
 
-/// Parses one message by itself.
-pub(super) fn parse_message(raw: &str, kinds: &ConversationKinds) -> ParsedMessage {
-    json::parse_item(raw, |fields: AgoraMessageFields| fields.into_message(kinds))
+/// Parses one message of a stream by itself.
+pub(super) fn parse_message(
+    raw: &str,
+    kinds: &ConversationKinds,
+    stream: &Stream,
+) -> ParsedMessage {
+    json::parse_item(raw, |fields: AgoraMessageFields| {
+        let message = fields.into_message(kinds)?;
+        let is_requested = requested::belongs_to(stream, &message, kinds);
+        json::require_requested(message, is_requested)
+    })
 }
 
 /// The fields of a message, as they were sent.
@@ -101,12 +110,28 @@ impl AgoraMessageFields {
 
 #[cfg(test)]
 mod tests {
+    use super::super::streams::filter_stream;
     use super::*;
     use crate::domain::message::ConversationKind;
     use crate::domain::time::Millis;
 
     fn read_one(json: &str) -> ParsedMessage {
-        parse_message(json, &ConversationKinds::default())
+        let any = filter_stream(None, None);
+        parse_message(json, &ConversationKinds::default(), &any)
+    }
+
+    #[test]
+    fn message_that_its_stream_does_not_hold_is_not_read() {
+        let channel = filter_stream(None, Some("dst".to_owned()));
+        let kind = ("dst".to_owned(), ConversationKind::Channel);
+        let kinds = ConversationKinds::new([kind].into());
+        let read = |destination: &str| {
+            let json = format!(r#"{{"src": "a", "dst": "{destination}", "payload": "", "ms": 1}}"#);
+            parse_message(&json, &kinds, &channel).is_ok()
+        };
+        assert!(read("dst"));
+        assert!(!read("DST"));
+        assert!(!read("other"));
     }
 
     /// The documents' own example.

@@ -229,8 +229,8 @@ impl Provider for Agora {
         splitting::request_cost(messages)
     }
 
-    fn parse_raw(&self, _stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
-        self.api.parse_raw(raw)
+    fn parse_raw(&self, stream: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
+        self.api.parse_raw(&self.stream(stream), raw)
     }
 
     /// Counts the last second of the first stream, or else of a channel that nobody minds.

@@ -16,16 +16,19 @@ pub(super) struct RequestedMessages<'a> {
 impl RequestedMessages<'_> {
     /// True if the message was asked for.
     pub(super) fn include(&self, message: &Message, kinds: &ConversationKinds) -> bool {
-        let Scope {
-            sender, recipient, ..
-        } = &self.stream.scope;
-        let is_recipient = |recipient: &String| {
-            *recipient == message.recipient || is_received_in_channel(recipient, message, kinds)
-        };
-        is_wanted(sender.as_ref(), &message.sender)
-            && recipient.as_ref().is_none_or(is_recipient)
-            && self.bounds.contains(message.sent_at)
+        self.bounds.contains(message.sent_at) && belongs_to(self.stream, message, kinds)
     }
+}
+
+/// True if a stream holds messages of this sender and recipient.
+pub(super) fn belongs_to(stream: &Stream, message: &Message, kinds: &ConversationKinds) -> bool {
+    let Scope {
+        sender, recipient, ..
+    } = &stream.scope;
+    let is_recipient = |recipient: &String| {
+        *recipient == message.recipient || is_received_in_channel(recipient, message, kinds)
+    };
+    is_wanted(sender.as_ref(), &message.sender) && recipient.as_ref().is_none_or(is_recipient)
 }
 
 /// True if the message may be one that a user received in a channel. Some versions of the API bring

@@ -25,16 +25,14 @@ pub(super) fn parse_rows(
     topic: TopicMessages<'_>,
 ) -> Result<Vec<ParsedRow>, serde_json::Error> {
     json::parse_list(list, |fields: Web3mqMessageFields| {
-        let message = fields.into_message(topic)?;
-        let is_requested = topic.may_hold(&message);
-        json::require_requested(message, is_requested)
+        fields.into_requested_message(topic)
     })
 }
 
-/// Parses one message by itself.
+/// Parses one message of a topic by itself.
 pub(super) fn parse_message(raw: &str, topic: TopicMessages<'_>) -> ParsedRow {
     json::parse_item(raw, |fields: Web3mqMessageFields| {
-        fields.into_message(topic)
+        fields.into_requested_message(topic)
     })
 }
 
@@ -117,6 +115,13 @@ fn parse_status(raw: &RawValue) -> Option<Delivery> {
 }
 
 impl Web3mqMessageFields {
+    /// Makes the message, if the topic may hold it.
+    fn into_requested_message(self, topic: TopicMessages<'_>) -> Result<Message, String> {
+        let message = self.into_message(topic)?;
+        let is_requested = topic.may_hold(&message);
+        json::require_requested(message, is_requested)
+    }
+
     /// Makes the message, or says which field is missing or wrong.
     fn into_message(self, topic: TopicMessages<'_>) -> Result<Message, String> {
         let sender = json::require_name(self.from, "from")?;

@@ -134,6 +134,17 @@ pub struct RecordedError {
     pub hint: String,
 }
 
+/// The part of an account that an error belongs to. Each keeps its own last error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorSubject {
+    /// The account as a whole: a pass could not work on it.
+    Account(AccountId),
+    /// The discovery of its streams.
+    Discovery(AccountId),
+    /// One stream. `now` is kept as the time of an error that is new.
+    Stream { id: StreamId, now: Millis },
+}
+
 /// The totals of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunTotals {

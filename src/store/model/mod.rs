@@ -21,8 +21,8 @@ mod selection;
 mod window;
 
 pub use account::{
-    AccountId, AccountRecord, NewAccount, Pause, RecordedError, RegisteredAccount, RunId,
-    RunTotals, StreamErrorRecord, StreamId, WantedHistory,
+    AccountId, AccountRecord, ErrorSubject, NewAccount, Pause, RecordedError, RegisteredAccount,
+    RunId, RunTotals, StreamErrorRecord, StreamId, WantedHistory,
 };
 pub(super) use ledger::EVICTED_FIELD;
 pub use ledger::{

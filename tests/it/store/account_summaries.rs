@@ -6,7 +6,8 @@ use backscroll::domain::frontier::Frontier;
 use backscroll::domain::time::Second;
 use backscroll::domain::window::Window;
 use backscroll::store::{
-    AccountLedger, AccountSummary, LedgerRow, Pause, RecordedError, StreamLedger, StreamStatus,
+    AccountLedger, AccountSummary, ErrorSubject, LedgerRow, Pause, RecordedError, StreamLedger,
+    StreamStatus,
 };
 
 use crate::support::store_fixture::{NOW, StoreFixture, scope};
@@ -180,7 +181,13 @@ async fn account_summaries_include_failures_suspects_and_pauses(fixture: StoreFi
     };
     fixture
         .store
-        .record_stream_error(fixture.streams[1], Some(&trouble), NOW)
+        .record_error(
+            ErrorSubject::Stream {
+                id: fixture.streams[1],
+                now: NOW,
+            },
+            Some(&trouble),
+        )
         .await
         .unwrap();
     let pause = Pause {

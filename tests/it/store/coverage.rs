@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use backscroll::domain::stream::Stream;
 use backscroll::domain::time::Second;
-use backscroll::store::{Commit, NewAccount, RecordedError, Seal, WantedHistory};
+use backscroll::store::{Commit, ErrorSubject, NewAccount, RecordedError, Seal, WantedHistory};
 
 use crate::support::store_fixture::{
     NOW, StoreFixture, message, register, scope, seal, texts, wanted_since, window,
@@ -93,7 +93,13 @@ async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
     };
     fixture
         .store
-        .record_stream_error(fixture.streams[0], Some(&trouble), NOW)
+        .record_error(
+            ErrorSubject::Stream {
+                id: fixture.streams[0],
+                now: NOW,
+            },
+            Some(&trouble),
+        )
         .await
         .unwrap();
     let gaps = "SELECT from_at, to_at, reason, CASE WHEN lost THEN 1 ELSE 0 END, expires_at
@@ -138,7 +144,13 @@ async fn gaps_show_range_reason_and_loss(fixture: StoreFixture) {
 
     fixture
         .store
-        .record_stream_error(fixture.streams[0], None, NOW)
+        .record_error(
+            ErrorSubject::Stream {
+                id: fixture.streams[0],
+                now: NOW,
+            },
+            None,
+        )
         .await
         .unwrap();
     let reasons = fixture

@@ -7,7 +7,7 @@ use backscroll::domain::message::{Conversation, ConversationKind, Message};
 use backscroll::domain::participant::Participant;
 use backscroll::domain::stream::Stream;
 use backscroll::domain::time::Second;
-use backscroll::store::{Commit, NewAccount, RecordedError, RegisteredAccount};
+use backscroll::store::{Commit, ErrorSubject, NewAccount, RecordedError, RegisteredAccount};
 
 use crate::support::store_fixture::{StoreFixture, message, scope, texts, wanted_since};
 
@@ -215,7 +215,7 @@ async fn discovery_error_is_recorded(fixture: StoreFixture) {
     let other = fixture.store.register(&other).await.unwrap().account;
     fixture
         .store
-        .record_discovery_error(other, Some(&trouble))
+        .record_error(ErrorSubject::Discovery(other), Some(&trouble))
         .await
         .unwrap();
     let status = fixture.store.status().await.unwrap();
@@ -238,7 +238,7 @@ async fn discovery_error_is_recorded(fixture: StoreFixture) {
     );
     fixture
         .store
-        .record_discovery_error(other, None)
+        .record_error(ErrorSubject::Discovery(other), None)
         .await
         .unwrap();
     assert!(
