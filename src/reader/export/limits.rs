@@ -10,11 +10,11 @@ pub(super) const MANIFEST_INTERVAL_BYTES: u64 = 64 << 20;
 /// The maximum number of messages in a row group of a Parquet file. Readers skip row groups and read
 /// several at once; smaller ones compress worse.
 #[cfg(feature = "parquet")]
-pub(super) const ROW_GROUP_MESSAGES: usize = 64 << 10;
+pub(super) const ROW_GROUP_MESSAGES: usize = 16 << 10;
 
 /// The maximum bytes of texts and payloads in a row group, which is kept in memory.
 #[cfg(feature = "parquet")]
-pub(super) const ROW_GROUP_BYTES: usize = 8 << 20;
+pub(super) const ROW_GROUP_BYTES: usize = 4 << 20;
 
 /// The level of the compression (zstd, 1 to 22). A higher one takes longer and saves a few percent.
 #[cfg(feature = "parquet")]

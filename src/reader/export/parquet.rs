@@ -109,12 +109,21 @@ impl ColumnBuffer {
                 self.numbers.push(time.0);
                 return 0;
             }
-            ColumnValue::Word(word) => word.as_bytes(),
+            ColumnValue::Word(word) => {
+                self.levels.push(1);
+                self.texts.push(ByteArray::from(word));
+                return word.len();
+            }
             ColumnValue::Text(text) | ColumnValue::Json(text) => text.as_bytes(),
             ColumnValue::Bytes(bytes) => bytes,
         };
         self.levels.push(1);
-        self.texts.push(ByteArray::from(bytes.to_vec()));
+        // Many values are those of the message before: they share their memory.
+        let text = match self.texts.last() {
+            Some(last) if last.data() == bytes => last.clone(),
+            _ => ByteArray::from(bytes.to_vec()),
+        };
+        self.texts.push(text);
         bytes.len()
     }
 
