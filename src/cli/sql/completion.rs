@@ -130,6 +130,7 @@ mod tests {
         assert_completed("SELECT archive_end.", &["id"]);
         assert_completed("SELECT 消息, gaps.exp", &["expires_at"]);
         assert_completed(".sch", &["schema"]);
-        assert_completed(".schema arch", &["archive", "archive_end", "archive_text"]);
+        assert_completed(".schema archive_e", &["archive_end"]);
+        assert_completed(".schema qu", &["quarantine"]);
     }
 }

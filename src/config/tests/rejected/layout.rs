@@ -30,15 +30,15 @@ fn invalid_toml_is_rejected_without_quoting_it() {
 fn unknown_key_error_names_the_nearest_known_key() {
     assert_eq!(
         error_of("[databse]\nurl = \"x\""),
-        "1:2: unknown table `databse` in this file: did you mean `database`? Known here: database, schedule, status_page, alerts, log, agora, web3mq"
+        "1:2: unknown table `databse` in this file: did you mean `database`? Known here: database, schedule, status_page, alerts, search, log, agora, web3mq"
     );
     assert_eq!(
         error_of(r#"sync = "x""#),
-        "1:1: unknown key `sync` in this file; known here: database, schedule, status_page, alerts, log, agora, web3mq"
+        "1:1: unknown key `sync` in this file; known here: database, schedule, status_page, alerts, search, log, agora, web3mq"
     );
     assert_eq!(
         error_of("[[agoras]]"),
-        "1:3: unknown table `agoras` in this file: did you mean `agora`? Known here: database, schedule, status_page, alerts, log, agora, web3mq"
+        "1:3: unknown table `agoras` in this file: did you mean `agora`? Known here: database, schedule, status_page, alerts, search, log, agora, web3mq"
     );
     assert_eq!(
         error_of("[database]\nuri = \"x\""),
