@@ -63,13 +63,7 @@ mod tests {
     #[test]
     fn times_are_those_of_the_calendar() {
         let mut random = fastrand::Rng::with_seed(1);
-        let edges = [
-            0,
-            -1,
-            951_782_400_000,
-            951_868_799_999,
-            *DATED.start(),
-        ];
+        let edges = [0, -1, 951_782_400_000, 951_868_799_999, *DATED.start()];
         let some = (0..10_000).map(|_| random.i64(DATED));
         for ms in edges.into_iter().chain(some) {
             let text = time_text(Millis(ms)).unwrap();
