@@ -273,15 +273,17 @@ async fn batch_that_is_dropped_at_any_await_leaves_a_true_index(fixture: StoreFi
     let mut polls = 0;
     loop {
         let mut left = polls;
-        let mut batch = pin!(fixture.store.extend_index());
-        let ended = poll_fn(|context| {
-            if left == 0 {
-                return Poll::Ready(false);
-            }
-            left -= 1;
-            batch.as_mut().poll(context).map(|extent| extent.is_ok())
-        })
-        .await;
+        let ended = {
+            let mut batch = pin!(fixture.store.extend_index());
+            poll_fn(|context| {
+                if left == 0 {
+                    return Poll::Ready(false);
+                }
+                left -= 1;
+                batch.as_mut().poll(context).map(|extent| extent.is_ok())
+            })
+            .await
+        };
         let indexed = fixture.indexed_rows().await;
         let end = fixture.store.index_extent().await.unwrap().indexed_to;
         let last = "SELECT coalesce(max(id), 0) FROM archive";
