@@ -60,18 +60,26 @@ fn removed_archive_is_reported_and_begun_anew() {
 
 #[test]
 fn replaced_archive_is_opened_in_place_of_the_old_one() {
-    let (env, daemon) = start();
+    let env = with_web_listener(
+        env_syncing_every_second(&FLAGS).with_only("agora"),
+        ANY_PORT,
+    );
+    let daemon = HttpDaemon::start(&env);
+    wait_until("the first messages", || archived(&env) >= 200);
     env.run(&["copy", "--to", "sqlite://other.db"]).assert_ok();
     // The log of the old archive stays behind, and must not be taken for that of the new one.
     let inode = fs::metadata(env.path("other.db")).unwrap().ino();
     fs::rename(env.archive_path(), env.path("old.db")).unwrap();
     fs::rename(env.path("other.db"), env.archive_path()).unwrap();
     env.append_message("lobby", "into the new file", Duration::ZERO);
+    // Until then, any other reader would apply the old log to the new file.
+    wait_until("the log line", || {
+        daemon.log_output().contains("the archive was opened anew")
+    });
     let new = "SELECT count(*) FROM archive WHERE body = 'into the new file'";
     wait_until("the new message", || env.query_number(new) == 1);
     let edge = env.settled_edge();
-    let said = stop(daemon);
-    assert!(said.contains("the archive was opened anew"), "{said}");
+    daemon.stop();
     assert_eq!(fs::metadata(env.archive_path()).unwrap().ino(), inode);
     env.assert_archive_equals_truth(edge);
     assert_intact(&env);
