@@ -58,7 +58,7 @@ pub use schedule::{ScheduleError, Ticks};
 use service_manager::ServiceManager;
 use signals::Shutdown;
 
-/// What runs beside the passes.
+/// The tasks that run beside the passes.
 #[expect(missing_debug_implementations, reason = "an archive has no debug form")]
 pub struct SideTasks {
     pub monitor: Arc<AlarmMonitor>,

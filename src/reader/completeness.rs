@@ -208,7 +208,7 @@ fn asked_window(filter: &ResolvedFilter) -> Window {
     Window::new(since, until).unwrap_or_else(|| Window::with_length(since, 1))
 }
 
-/// What is asked of the streams: whole directions by account, or each stream for itself.
+/// The questions to the streams: whole directions by account, or each stream for itself.
 struct Questions {
     /// Directions, each with the account that it belongs to; `None` for all accounts.
     directions: Vec<(Option<String>, Direction)>,

@@ -1,5 +1,5 @@
-//! What readers share: the filter of the messages that they ask for, and the answer to the question
-//! if the archive holds all of them.
+//! The filter of the messages that readers ask for, the answer to the question if the archive holds
+//! all of them, and exports.
 //!
 //! | question | file |
 //! |---|---|

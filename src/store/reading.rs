@@ -68,12 +68,8 @@ impl<DB: Dialect> Reading for SqlStore<DB> {
     }
 
     async fn find_account(&self, name: &str) -> Result<Option<AccountId>, StoreError> {
-        const WHAT: &str = "account by name";
-        let mut connection = self.acquire_reader(WHAT).await?;
-        let args = [name.into()];
-        let rows = fetch_all::<DB>(&mut connection, WHAT, sql::FIND_ACCOUNT, &args).await?;
-        let id = rows.first().map(|row| decode::int::<DB>(row, "id"));
-        Ok(id.transpose()?.map(AccountId))
+        let id = find_id(self, "account by name", sql::FIND_ACCOUNT, name);
+        Ok(id.await?.map(AccountId))
     }
 
     async fn find_conversations(
@@ -94,12 +90,8 @@ impl<DB: Dialect> Reading for SqlStore<DB> {
     }
 
     async fn find_sender(&self, name: &str) -> Result<Option<SenderId>, StoreError> {
-        const WHAT: &str = "sender by name";
-        let mut connection = self.acquire_reader(WHAT).await?;
-        let args = [name.into()];
-        let rows = fetch_all::<DB>(&mut connection, WHAT, sql::FIND_SENDER, &args).await?;
-        let id = rows.first().map(|row| decode::int::<DB>(row, "id"));
-        Ok(id.transpose()?.map(SenderId))
+        let id = find_id(self, "sender by name", sql::FIND_SENDER, name);
+        Ok(id.await?.map(SenderId))
     }
 
     async fn for_each_name(
@@ -195,4 +187,17 @@ async fn read_runs<DB: Dialect>(
         Ok(())
     })
     .await
+}
+
+/// Returns the id of the row with a name.
+async fn find_id<DB: Dialect>(
+    store: &SqlStore<DB>,
+    what: &'static str,
+    statement: &'static str,
+    name: &str,
+) -> Result<Option<i64>, StoreError> {
+    let mut connection = store.acquire_reader(what).await?;
+    let rows = fetch_all::<DB>(&mut connection, what, statement, &[name.into()]).await?;
+    let id = rows.first().map(|row| decode::int::<DB>(row, "id"));
+    id.transpose()
 }

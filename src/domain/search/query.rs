@@ -10,7 +10,7 @@ pub struct SearchQuery {
     pub(super) alternatives: Vec<SearchAlternative>,
 }
 
-/// What must occur in a message, and what must not.
+/// The terms that must occur in a message, and those that must not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SearchAlternative {
     /// All of these must occur. Never empty.

@@ -7,37 +7,34 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::columns::{COLUMNS, ColumnValue};
-use super::encoder::Encoder;
-use super::limits::WRITE_BUFFER_BYTES;
+use super::encoder::{Encoder, RowBuffer};
 use super::partial_file::Sink;
 use super::time_text::time_text;
 use crate::store::SelectedMessage;
 
 /// A CSV file.
 pub(super) struct Csv {
-    sink: Sink,
-    buffer: Vec<u8>,
+    rows: RowBuffer,
     base64: String,
 }
 
 impl Csv {
     pub(super) fn new(sink: Sink) -> Self {
-        let mut buffer = Vec::with_capacity(WRITE_BUFFER_BYTES);
+        let mut rows = RowBuffer::new(sink);
         // The heading stands once in an output, even if several days follow each other.
-        if sink.is_at_start() {
+        if rows.is_at_start() {
             let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
-            buffer.extend_from_slice(names.join(",").as_bytes());
-            buffer.extend_from_slice(b"\r\n");
+            rows.bytes.extend_from_slice(names.join(",").as_bytes());
+            rows.bytes.extend_from_slice(b"\r\n");
         }
         Self {
-            sink,
-            buffer,
+            rows,
             base64: String::new(),
         }
     }
 
     fn write_value(&mut self, value: ColumnValue<'_>) -> io::Result<()> {
-        let to = &mut self.buffer;
+        let to = &mut self.rows.bytes;
         match value {
             ColumnValue::Null => {}
             ColumnValue::Int(number) => write!(to, "{number}")?,
@@ -70,20 +67,14 @@ impl Encoder for Csv {
     fn write(&mut self, message: &SelectedMessage) -> io::Result<()> {
         for (n, column) in COLUMNS.iter().enumerate() {
             if n > 0 {
-                self.buffer.push(b',');
+                self.rows.bytes.push(b',');
             }
             self.write_value((column.value)(message))?;
         }
-        self.buffer.extend_from_slice(b"\r\n");
-        if self.buffer.len() >= WRITE_BUFFER_BYTES {
-            self.sink.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        self.rows.end_row(b"\r\n")
     }
 
-    fn finish(mut self: Box<Self>) -> io::Result<Sink> {
-        self.sink.write_all(&self.buffer)?;
-        Ok(self.sink)
+    fn finish(self: Box<Self>) -> io::Result<Sink> {
+        self.rows.finish()
     }
 }

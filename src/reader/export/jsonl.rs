@@ -7,30 +7,27 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use super::columns::{COLUMNS, ColumnValue};
-use super::encoder::Encoder;
-use super::limits::WRITE_BUFFER_BYTES;
+use super::encoder::{Encoder, RowBuffer};
 use super::partial_file::Sink;
 use super::time_text::time_text;
 use crate::store::SelectedMessage;
 
 /// A file of JSON lines.
 pub(super) struct Jsonl {
-    sink: Sink,
-    buffer: Vec<u8>,
+    rows: RowBuffer,
     base64: String,
 }
 
 impl Jsonl {
     pub(super) fn new(sink: Sink) -> Self {
         Self {
-            sink,
-            buffer: Vec::with_capacity(WRITE_BUFFER_BYTES),
+            rows: RowBuffer::new(sink),
             base64: String::new(),
         }
     }
 
     fn write_value(&mut self, value: ColumnValue<'_>) -> io::Result<()> {
-        let to = &mut self.buffer;
+        let to = &mut self.rows.bytes;
         match value {
             ColumnValue::Null => to.extend_from_slice(b"null"),
             ColumnValue::Int(number) => write!(to, "{number}")?,
@@ -71,22 +68,16 @@ impl Jsonl {
 impl Encoder for Jsonl {
     fn write(&mut self, message: &SelectedMessage) -> io::Result<()> {
         for (n, column) in COLUMNS.iter().enumerate() {
-            self.buffer
-                .extend_from_slice(if n == 0 { b"{\"" } else { b",\"" });
-            self.buffer.extend_from_slice(column.name.as_bytes());
-            self.buffer.extend_from_slice(b"\":");
+            let to = &mut self.rows.bytes;
+            to.extend_from_slice(if n == 0 { b"{\"" } else { b",\"" });
+            to.extend_from_slice(column.name.as_bytes());
+            to.extend_from_slice(b"\":");
             self.write_value((column.value)(message))?;
         }
-        self.buffer.extend_from_slice(b"}\n");
-        if self.buffer.len() >= WRITE_BUFFER_BYTES {
-            self.sink.write_all(&self.buffer)?;
-            self.buffer.clear();
-        }
-        Ok(())
+        self.rows.end_row(b"}\n")
     }
 
-    fn finish(mut self: Box<Self>) -> io::Result<Sink> {
-        self.sink.write_all(&self.buffer)?;
-        Ok(self.sink)
+    fn finish(self: Box<Self>) -> io::Result<Sink> {
+        self.rows.finish()
     }
 }

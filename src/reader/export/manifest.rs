@@ -20,7 +20,7 @@ use crate::store::{ChangeMark, ContentDigest};
 /// The version of the manifest and of the files. An export of another version is refused.
 const VERSION: u32 = 1;
 
-/// What the files of an export hold.
+/// The contents of an export's files.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ExportManifest {
     /// The version of this form.

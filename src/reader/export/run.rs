@@ -14,7 +14,7 @@ use super::manifest::{DayEntry, ExportManifest};
 use super::partial_file::Sink;
 use crate::domain::time::{Day, Millis};
 use crate::reader::{Completeness, ResolvedFilter, read_coverage};
-use crate::store::{Archive, ReadNames, Selection};
+use crate::store::{Archive, ReadNames, Selection, Snapshot, StoreError};
 
 /// The result of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,13 +60,11 @@ pub async fn export_to_folder(
     let mut next = Some(filter.selection.from);
     let mut checked_to = Bound::Unbounded;
     while let Some(from) = next {
-        let rest = filter.selection.within(from, Millis(i64::MAX));
         let mut snapshot = archive.snapshot().await?;
         names.begin_snapshot();
-        let Some(first) = snapshot.first_moment(&rest).await? else {
+        let Some(day) = first_day(&mut *snapshot, &filter.selection, from).await? else {
             break;
         };
-        let day = Day::containing(first.second());
         let gone = days_between(&manifest.days, checked_to, Bound::Excluded(day.0));
         removed_days += remove_days(&mut manifest, &folder, &gone)?;
         checked_to = Bound::Excluded(day.0);
@@ -138,13 +136,11 @@ pub async fn export_to_output(
     let mut encoder = format.encode_rows_to(sink).map_err(ExportError::Output)?;
     let mut next = Some(filter.selection.from);
     while let Some(from) = next {
-        let rest = filter.selection.within(from, Millis(i64::MAX));
         let mut snapshot = archive.snapshot().await?;
         names.begin_snapshot();
-        let Some(first) = snapshot.first_moment(&rest).await? else {
+        let Some(day) = first_day(&mut *snapshot, &filter.selection, from).await? else {
             break;
         };
-        let day = Day::containing(first.second());
         next = day.end();
         let selection = of_day(&filter.selection, day);
         for_each_message(&mut *snapshot, &selection, &mut names, false, |message| {
@@ -155,6 +151,17 @@ pub async fn export_to_output(
     let written = encoder.finish().and_then(|mut sink| sink.flush());
     written.map_err(ExportError::Output)?;
     Ok(coverage.completeness())
+}
+
+/// Returns the first day from a time on that has a selected message.
+async fn first_day(
+    snapshot: &mut dyn Snapshot,
+    selection: &Selection,
+    from: Millis,
+) -> Result<Option<Day>, StoreError> {
+    let rest = selection.within(from, Millis(i64::MAX));
+    let first = snapshot.first_moment(&rest).await?;
+    Ok(first.map(|first| Day::containing(first.second())))
 }
 
 /// Returns the part of a selection on one day.

@@ -1,4 +1,4 @@
-//! What is in the files.
+//! The contents of the files.
 
 use std::collections::BTreeSet;
 

@@ -116,7 +116,7 @@ fn killed_export_is_continued(fixture: &VerifyFixture) {
         });
         child.kill().unwrap();
         child.wait().unwrap();
-        // What has its final name is complete.
+        // A file under its final name is complete.
         for path in files_with_ending(&folder, "/messages.jsonl") {
             rows_of_json(&std::fs::read_to_string(path).unwrap());
         }

@@ -233,7 +233,7 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What a statement could change on a server.
+/// Everything on a server that a statement could change.
 fn contents(env: &QueryEnv) -> Vec<Vec<String>> {
     let Some(database) = &env.database else {
         return vec![];

@@ -131,7 +131,7 @@ fn grafana_dashboard_reads_the_views_in_postgres() {
     let queries = dashboard_queries(&dashboard);
     assert!(queries.len() >= 8, "{queries:?}");
     for (title, query) in queries {
-        // What Grafana puts in place of its macros and variables.
+        // The values that Grafana puts in place of its macros and variables.
         let query = query
             .replace("$__unixEpochFrom()", "1772323200")
             .replace("$__unixEpochTo()", "1775001600")
