@@ -6,7 +6,6 @@
 //! more is read in parts ([`parts`]). A stream that is not in order of time is read in order of
 //! arrival ([`arrivals`]).
 
-mod arrivals;
 mod commit;
 mod fetch;
 pub(super) mod memory;
