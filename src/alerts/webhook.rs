@@ -8,6 +8,7 @@ use super::limits::WEBHOOK_TIMEOUT;
 use crate::domain::alarm::{Alarm, Notified};
 use crate::domain::format::{sanitized, sanitized_json, without_markup};
 use crate::domain::time::Millis;
+use crate::provider::client_builder;
 
 /// A webhook's HTTP client and URL. `Debug` hides the URL, because any part of it may be a token.
 pub(super) struct Webhook {
@@ -118,21 +119,13 @@ impl Webhook {
     /// cannot be built.
     pub(super) fn new(url: &str) -> Result<Self, WebhookError> {
         let url = Url::parse(url).map_err(|_| WebhookError::Client)?;
-        let plain = url.scheme() == "http";
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
+        let client = client_builder(&url)
             .timeout(WEBHOOK_TIMEOUT)
-            .https_only(!plain)
             // Alarms are rare, so idle connections are not kept.
             .pool_max_idle_per_host(0)
-            .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
-        if plain {
-            builder = builder.no_proxy();
-        }
-        Ok(Self {
-            client: builder.build().map_err(|_| WebhookError::Client)?,
-            url,
-        })
+            .build()
+            .map_err(|_| WebhookError::Client)?;
+        Ok(Self { client, url })
     }
 
     /// Posts a notification once. The error drops the cause, because the cause could contain the

@@ -29,6 +29,7 @@ mod error;
 mod exit_outcome;
 mod export;
 mod filter_args;
+mod healthcheck;
 mod init;
 mod limits;
 mod logging;
@@ -70,10 +71,19 @@ use logging::{GLOBAL_OPTIONS, LogHandle, LogProfile};
 use crate::config::{Config, UsedSecrets, find_config};
 use crate::domain::clock::{Clock, SystemClock};
 
+/// The output of `--version`. Scripts read the version from its first line.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("BACKSCROLL_COMMIT"),
+    "\nfeatures: ",
+    env!("BACKSCROLL_FEATURES"),
+);
+
 /// Archives your chat history: copies the messages that Agora RTM and Web3MQ keep only for a
 /// limited time into a SQL database of your own.
 #[derive(Debug, Parser)]
-#[command(name = "backscroll", version, max_term_width = 110)]
+#[command(name = "backscroll", version, long_version = LONG_VERSION, max_term_width = 110)]
 pub struct Cli {
     /// Configuration file. Default: the first that exists of `./config.toml`, `config.toml` in
     /// `$XDG_CONFIG_HOME/backscroll` (`~/.config/backscroll`), and `/etc/backscroll/config.toml`. The
@@ -102,6 +112,8 @@ enum Command {
     Init(Box<init::Args>),
     /// Runs as a service: archives on a schedule until it is stopped
     Run,
+    /// Asks the running service if it is alive, for the health check of a container. Exit status 0: it is
+    Healthcheck,
     /// Archives until all wanted history is sealed, then prints the state of the archive
     Sync(sync::Args),
     /// Estimates a sync before it starts: requests, time, messages, disk, and messages that will be
@@ -226,6 +238,7 @@ impl Cli {
                 let path = find_config(self.config)?;
                 Box::pin(run::run(&path, logging, clock)).await
             }
+            Command::Healthcheck => healthcheck::run(&load(UsedSecrets::None)?).await,
             Command::Sync(args) => {
                 let config = load(UsedSecrets::of_accounts(args.account.as_deref()))?;
                 sync::run(args, &config, clock).await

@@ -11,7 +11,7 @@
 //! | what is reported to systemd? | `service_manager.rs`, `watchdog.rs` |
 //! | how are problems reported? | [`crate::alerts`] |
 //! | where is a metric defined? | `web/metrics/definitions.rs` (per account), `metrics/mod.rs` (archive), `metrics/process.rs` |
-//! | what decides `/healthz` and `/readyz`? | `web/probes.rs` |
+//! | what decides `/healthz` and `/readyz`? | `web/probes.rs`; who asks: `web/health_check.rs` |
 //! | where are the page's texts and judgements? | `web/page/view/`, `web/page/model/` |
 //! | what do `/status.json` and `status --json` say? | `status_report.rs`, `web/page/document.rs` |
 //! | which time limits apply? | `limits.rs`, `web/limits.rs` |

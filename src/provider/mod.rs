@@ -12,6 +12,7 @@
 //! | When does a request count that opens a connection, or is late on its way? | `sent_time.rs`, `round_trip.rs` |
 //! | How does the retry work? | `http_client.rs`; after a pass: [`Disposition`] in `error.rs` |
 //! | How is a request sent, and what bounds its answer? | `transport.rs` |
+//! | Which certificate authorities verify a connection? | `client_builder.rs` |
 //! | How is a request authenticated? | `agora/credentials.rs`, `web3mq/credentials.rs` |
 //! | How are secrets kept out of a provider's error texts? | `redaction.rs` |
 //! | How is it noticed that credentials have changed? | `credentials_fingerprint.rs` |
@@ -41,6 +42,7 @@
 mod account;
 pub mod agora;
 mod body_encoding;
+mod client_builder;
 pub mod clock;
 mod credentials_fingerprint;
 mod damaged_items;
@@ -80,6 +82,7 @@ use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 pub use account::{AccountSettings, ProviderKind};
+pub use client_builder::client_builder;
 pub use credentials_fingerprint::CredentialsParts;
 pub use discovery::{Directories, DirectoryPage, StreamFinder};
 pub use error::{Disposition, ProviderError};

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::body_encoding::BodyEncoding;
+use super::client_builder::client_builder;
 use super::error::ProviderError;
 use super::gate::Gate;
 use super::limits::{CONNECT_TIMEOUT, MAX_BODY_BYTES, MAX_CONCURRENT_BODY_BYTES};
@@ -76,19 +77,12 @@ impl Transport {
     /// Makes a client for `base_url`. Plain HTTP is spoken only if `base_url` itself says so, and
     /// the configuration allows that for loopback addresses only.
     pub(super) fn new(base_url: &Url) -> Result<Self, ClientSetupError> {
-        let is_plain = base_url.scheme() == "http";
-        let mut builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .https_only(!is_plain)
-            .connector_layer(OpeningObserver)
-            .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
-        if is_plain {
-            builder = builder.no_proxy();
-        } else {
+        if base_url.scheme() == "https" {
             check_proxy_variables()?;
         }
-        let client = builder
+        let client = client_builder(base_url)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .connector_layer(OpeningObserver)
             .build()
             .map_err(|e| ClientSetupError(describe_network_error(&e)))?;
         Ok(Self {

@@ -24,6 +24,9 @@ pub(super) const BIND_RETRY: Duration = Duration::from_secs(5);
 pub(super) const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 /// Timeout of the database ping of `/readyz`. A healthy database answers much sooner.
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// Timeout of `backscroll healthcheck`. A healthy service answers at once; a longer time delays the
+/// restart of a container that hangs.
+pub(super) const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Reads of the archive.
 

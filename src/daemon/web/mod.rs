@@ -6,6 +6,7 @@
 //! archiving continues; the server logs the error and retries.
 
 mod guard;
+mod health_check;
 mod limits;
 mod metrics;
 mod page;
@@ -23,6 +24,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+pub use health_check::{HealthError, check_health};
 use server::HttpServer;
 pub use sources::StatusSources;
 use state::{AppState, CachedSources};

@@ -67,7 +67,17 @@ fn help_lists_every_command() {
     let dir = tempfile::TempDir::new().unwrap();
     let output = run_command_in(dir.path(), &["--help"]).assert_ok();
     for command in [
-        "init", "run", "sync", "plan", "status", "check", "verify", "sandbox", "demo", "migrate",
+        "init",
+        "run",
+        "sync",
+        "plan",
+        "status",
+        "check",
+        "verify",
+        "sandbox",
+        "demo",
+        "migrate",
+        "healthcheck",
     ] {
         assert!(
             output
@@ -80,9 +90,33 @@ fn help_lists_every_command() {
             .assert_ok()
             .assert_prints("--config <FILE>");
     }
-    run_command_in(dir.path(), &["--version"])
+}
+
+#[test]
+fn version_names_commit_and_features() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let version = run_command_in(dir.path(), &["--version"])
         .assert_ok()
-        .assert_prints(env!("CARGO_PKG_VERSION"));
+        .stdout;
+    let commit = version
+        .lines()
+        .find_map(|line| line.strip_prefix("commit: "))
+        .unwrap();
+    let hash = commit.trim_end_matches(", with changes");
+    let is_hash = hash.len() == 12 && hash.chars().all(|c| c.is_ascii_hexdigit());
+    assert!(is_hash || commit == "unknown", "{version}");
+    let name = concat!("backscroll ", env!("CARGO_PKG_VERSION"));
+    let parquet = if cfg!(feature = "parquet") {
+        "parquet, "
+    } else {
+        ""
+    };
+    assert_eq!(
+        version,
+        format!("{name}\ncommit: {commit}\nfeatures: {parquet}sandbox\n")
+    );
+    let short = run_command_in(dir.path(), &["-V"]).assert_ok().stdout;
+    assert_eq!(short.trim_end(), name);
 }
 
 #[test]

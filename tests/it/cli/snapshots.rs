@@ -5,9 +5,10 @@ use crate::support::env::{TestEnv, run_command_in};
 use crate::support::snapshot::{assert_matches_file, redact};
 
 /// The commands with a help text of their own.
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "init",
     "run",
+    "healthcheck",
     "sync",
     "plan",
     "status",

@@ -1,6 +1,6 @@
 //! The web server of the daemon: accepted requests, limits and health.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -80,6 +80,39 @@ fn silent_connections_do_not_delay_an_answer() {
     }
     drop(silent);
     server.stop();
+}
+
+#[test]
+fn healthcheck_asks_the_running_service() {
+    let address = free_address();
+    let env = with_web_listener(small_env(), &address.to_string());
+    let check = || env.run(&["healthcheck"]);
+    let output = check();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    output.assert_prints("is the service running?");
+    let server = HttpDaemon::start(&env);
+    assert_eq!(server.address(), address);
+    check().assert_ok().assert_prints("alive");
+    server.stop();
+    // A service that is alive enough to say that it is not.
+    let listener = TcpListener::bind(address).unwrap();
+    let unhealthy = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).unwrap();
+        stream
+            .write_all(
+                b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 12\r\n\r\nshop: stuck\n",
+            )
+            .unwrap();
+    });
+    let output = check();
+    unhealthy.join().unwrap();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    output.assert_prints("not alive: shop: stuck");
+    let off = with_web_listener(small_env(), "").run(&["healthcheck"]);
+    assert_eq!(off.code, Some(2), "{off:?}");
+    off.assert_prints("[status_page] listen");
 }
 
 #[test]
