@@ -1,15 +1,15 @@
 //! One reading of the archive in the order of time.
 
+use futures_util::try_join;
+
 use super::claim::{Claim, ClaimedStream};
 use super::index::ScopeIndex;
-use super::limits::{
-    CHUNK_GROWTH, DIGESTS_PER_WRITE, FIRST_CHUNK_MESSAGES, MAX_CHUNK_BYTES, MAX_CHUNK_MESSAGES,
-};
+use super::limits::DIGESTS_PER_WRITE;
 use super::queue::{ClaimQueue, ComparedClaim};
 use super::report::{DamagedMessage, MISFILED_FAULT, Mismatch, VerifyReport};
 use crate::domain::digest::Digest;
 use crate::domain::time::Millis;
-use crate::store::{Archive, ArchivedMessage, Cursor, DigestUpdate, StoreError};
+use crate::store::{Archive, ArchivedMessage, Chunks, DigestUpdate, StoreError};
 
 /// The claims of all streams, and the findings so far.
 pub(super) struct ArchiveReading<'a> {
@@ -51,21 +51,10 @@ impl<'a> ArchiveReading<'a> {
         from: Millis,
         to: Millis,
     ) -> Result<VerifyReport, StoreError> {
-        let mut after = Cursor::before(from);
-        let mut limit = FIRST_CHUNK_MESSAGES;
-        loop {
-            let chunk = self.store.messages(&after, to, limit).await?;
-            let Some(last) = chunk.last() else { break };
-            after = last.cursor();
-            limit = next_limit(&chunk);
-            for message in chunk {
-                if self
-                    .account
-                    .is_none_or(|account| account == message.account)
-                {
-                    self.check_message(message).await?;
-                }
-            }
+        let mut chunks = Chunks::of(self.store, from, to);
+        let mut chunk = chunks.next().await?;
+        while !chunk.is_empty() {
+            (chunk, ()) = try_join!(chunks.next(), self.check_chunk(chunk))?;
         }
         let mut passed = Vec::new();
         for position in 0..self.queues.len() {
@@ -76,6 +65,18 @@ impl<'a> ArchiveReading<'a> {
         }
         self.write_digests().await?;
         Ok(self.report)
+    }
+
+    async fn check_chunk(&mut self, chunk: Vec<ArchivedMessage>) -> Result<(), StoreError> {
+        for message in chunk {
+            if self
+                .account
+                .is_none_or(|account| account == message.account)
+            {
+                self.check_message(message).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Compares a message with its hash, and counts it for the claims of its streams.
@@ -170,16 +171,4 @@ fn digest_update(stream: &ClaimedStream, claim: Claim, digest: Digest) -> Option
         messages,
         digest,
     })
-}
-
-/// Returns the number of messages to read next, by the mean size of the last ones. It grows by
-/// steps, so that large messages among many small ones exceed the limit only once.
-fn next_limit(chunk: &[ArchivedMessage]) -> u64 {
-    let size = |archived: &ArchivedMessage| archived.identified.message.payload.bytes.len() as u64;
-    let bytes: u64 = chunk.iter().map(size).sum();
-    let messages = chunk.len() as u64;
-    let mean = (bytes / messages.max(1)).max(1);
-    (MAX_CHUNK_BYTES / mean)
-        .min(messages * CHUNK_GROWTH)
-        .clamp(1, MAX_CHUNK_MESSAGES)
 }

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use futures_util::try_join;
+
 use super::archive::Archive;
+use super::chunks::Chunks;
 use super::content_digest::{ContentDigest, add_hash};
 use super::error::StoreError;
-use super::limits::{COPY_CHUNK_MESSAGES, COPY_CHUNK_RUNS};
+use super::limits::COPY_CHUNK_RUNS;
 use super::model::{
-    AccountId, AccountLedger, ArchivedMessage, Commit, Cursor, NewAccount, RunId, StreamId,
+    AccountId, AccountLedger, ArchivedMessage, CopiedMessages, Cursor, NewAccount, Origin, RunId,
 };
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::time::{Day, Millis};
-use crate::domain::window::Window;
 
 /// A failure to copy an archive.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,28 @@ pub struct CopyProgress {
     pub digest: [u8; 32],
 }
 
+impl CopyProgress {
+    fn include(&mut self, day: &DayCopy) {
+        self.days += 1;
+        self.identical_days += u64::from(day.was_identical);
+        self.messages += day.content.messages;
+        self.new += day.new;
+        add_hash(&mut self.digest, &day.content.sum);
+    }
+}
+
+/// A day of the source that the target holds as well.
+#[derive(Clone, Copy, Debug)]
+struct DayCopy {
+    day: Day,
+    /// The content of the source.
+    content: ContentDigest,
+    /// The number of messages that the target did not have.
+    new: u64,
+    /// True if nothing had to be written.
+    was_identical: bool,
+}
+
 /// Copies everything that `from` holds into `to`, and calls `progress` after each day. It may be
 /// aborted and repeated: days that agree already are only compared. Coverage is copied last, so
 /// that the target never claims messages that it does not have.
@@ -113,28 +137,21 @@ pub async fn copy(
         free_above,
     };
     let mut copied = CopyProgress::default();
-    let mut next = Some(Cursor::before(Millis(i64::MIN)));
-    while let Some(after) = next {
-        let Some(day) = source.next_day(&after).await? else {
-            break;
-        };
-        let wanted = source.digest_day(day).await?;
-        copied.days += 1;
-        if target.digest_day(day).await? == wanted {
-            copied.identical_days += 1;
-        } else {
-            copied.new += copy_day(&source, &destination, day).await?;
-            if target.digest_day(day).await? != wanted {
-                return Err(CopyError::DayDiffers {
-                    day: day.to_string(),
-                });
-            }
-        }
-        copied.messages += wanted.messages;
-        add_hash(&mut copied.digest, &wanted.sum);
+    let mut unconfirmed = None;
+    let mut next = source.next_day(Millis(i64::MIN)).await?;
+    while let Some(day) = next {
+        // A day is read back while the next one is copied.
+        let copying = copy_day(&source, &destination, day);
+        let (copy, ()) = try_join!(copying, target.confirm(unconfirmed))?;
+        copied.include(&copy);
         progress(&copied);
-        next = day.end().map(Cursor::before);
+        unconfirmed = Some(copy);
+        next = match day.end() {
+            Some(end) => source.next_day(end).await?,
+            None => None,
+        };
     }
+    target.confirm(unconfirmed).await?;
     target.restore_ledgers(&ledgers).await?;
     copy_records(&source, &target).await?;
     Ok(copied)
@@ -237,52 +254,72 @@ impl CopySide<'_> {
         Ok(used)
     }
 
-    /// Returns the day of the first message after the cursor. `None` if there is none.
-    async fn next_day(&self, after: &Cursor) -> Result<Option<Day>, CopyError> {
-        let first = self.store.messages(after, Millis(i64::MAX), 1).await;
+    /// Returns the day of the first message from this moment on. `None` if there is none.
+    async fn next_day(&self, from: Millis) -> Result<Option<Day>, CopyError> {
+        let after = Cursor::before(from);
+        let first = self.store.messages(&after, Millis(i64::MAX), 1).await;
         let first = first.map_err(|error| self.error(error))?;
         Ok(first
             .first()
             .map(|message| Day::containing(message.identified.message.sent_at.second())))
     }
 
-    /// Returns the next messages of a day after the cursor.
-    async fn read_chunk(
-        &self,
-        after: &Cursor,
-        day: Day,
-    ) -> Result<Vec<ArchivedMessage>, CopyError> {
+    fn chunks(&self, day: Day) -> Chunks<'_> {
         let to = day.end().unwrap_or(Millis(i64::MAX));
-        let chunk = self.store.messages(after, to, COPY_CHUNK_MESSAGES).await;
-        chunk.map_err(|error| self.error(error))
+        Chunks::of(self.store, day.start().start(), to)
+    }
+
+    async fn next_chunk(&self, chunks: &mut Chunks<'_>) -> Result<Vec<ArchivedMessage>, CopyError> {
+        chunks.next().await.map_err(|error| self.error(error))
     }
 
     /// Returns the digest of a day's messages. A message that differs from its hash is an error.
     async fn digest_day(&self, day: Day) -> Result<ContentDigest, CopyError> {
         let mut digest = ContentDigest::default();
-        let mut after = Cursor::before(day.start().start());
-        loop {
-            let chunk = self.read_chunk(&after, day).await?;
-            let Some(last) = chunk.last() else {
-                return Ok(digest);
-            };
-            after = last.cursor();
-            for archived in &chunk {
-                let IdentifiedMessage {
-                    message,
-                    fingerprint,
-                    ..
-                } = &archived.identified;
-                if Fingerprint::compute(message) != *fingerprint {
-                    let location = self.store.location().to_owned();
-                    return Err(CopyError::DamagedMessage {
-                        location,
-                        at: message.sent_at,
-                    });
-                }
-                digest.include(archived);
-            }
+        let mut chunks = self.chunks(day);
+        let mut chunk = self.next_chunk(&mut chunks).await?;
+        while !chunk.is_empty() {
+            let including = async { self.include(&mut digest, &chunk) };
+            (chunk, ()) = try_join!(self.next_chunk(&mut chunks), including)?;
         }
+        Ok(digest)
+    }
+
+    /// Adds messages of this archive to a digest. A message that differs from its hash is an error.
+    fn include(
+        &self,
+        digest: &mut ContentDigest,
+        chunk: &[ArchivedMessage],
+    ) -> Result<(), CopyError> {
+        for archived in chunk {
+            let IdentifiedMessage {
+                message,
+                fingerprint,
+                ..
+            } = &archived.identified;
+            if Fingerprint::compute(message) != *fingerprint {
+                let location = self.store.location().to_owned();
+                return Err(CopyError::DamagedMessage {
+                    location,
+                    at: message.sent_at,
+                });
+            }
+            digest.include(archived);
+        }
+        Ok(())
+    }
+
+    /// Errors if a day that was written is not read back as it is in the source.
+    async fn confirm(&self, copy: Option<DayCopy>) -> Result<(), CopyError> {
+        let Some(copy) = copy.filter(|copy| !copy.was_identical) else {
+            return Ok(());
+        };
+        if self.digest_day(copy.day).await? == copy.content {
+            return Ok(());
+        }
+        Err(CopyError::DayDiffers {
+            day: copy.day.to_string(),
+        })
     }
 
     /// Writes the source's coverage, unless this archive covers more.
@@ -319,6 +356,31 @@ struct Destination<'a> {
 }
 
 impl Destination<'_> {
+    /// Writes messages in one transaction, and returns the number that the target did not have.
+    async fn write(&self, chunk: Vec<ArchivedMessage>) -> Result<u64, CopyError> {
+        let ids: Vec<i64> = chunk.iter().map(|archived| archived.id).collect();
+        let ids = self.free_ids(&ids).await?;
+        let mut by_account: BTreeMap<AccountId, CopiedMessages> = BTreeMap::new();
+        for (archived, id) in chunk.into_iter().zip(ids) {
+            let Some(&account) = self.accounts.get(&archived.account) else {
+                continue;
+            };
+            let copied = by_account.entry(account).or_insert_with(|| CopiedMessages {
+                account,
+                messages: vec![],
+                origins: vec![],
+            });
+            copied.messages.push(archived.identified);
+            copied.origins.push(Origin {
+                id,
+                archived_at: archived.archived_at,
+            });
+        }
+        let copied: Vec<CopiedMessages> = by_account.into_values().collect();
+        let written = self.side.store.import(&copied).await;
+        written.map_err(|error| self.side.error(error))
+    }
+
     /// Returns the ids that are free; `None` in place of others. Messages that were copied before
     /// have theirs. An id is only taken by another message if the target archived some by itself.
     async fn free_ids(&self, ids: &[i64]) -> Result<Vec<Option<i64>>, CopyError> {
@@ -337,53 +399,37 @@ impl Destination<'_> {
     }
 }
 
-/// Writes a day's messages, and returns the number that the target did not have.
+/// Copies a day's messages, unless both archives agree about it.
 async fn copy_day(
     source: &CopySide<'_>,
     target: &Destination<'_>,
     day: Day,
-) -> Result<u64, CopyError> {
-    let mut new = 0;
-    let mut after = Cursor::before(day.start().start());
-    loop {
-        let chunk = source.read_chunk(&after, day).await?;
-        let Some(last) = chunk.last() else {
-            return Ok(new);
-        };
-        after = last.cursor();
-        // Messages of one commit have the same time of archiving.
-        let mut groups: BTreeMap<(Millis, String), (Vec<IdentifiedMessage>, Vec<i64>)> =
-            BTreeMap::new();
-        for ArchivedMessage {
-            id,
-            account,
-            identified,
-            archived_at,
-            ..
-        } in chunk
-        {
-            let (messages, ids) = groups.entry((archived_at, account)).or_default();
-            messages.push(identified);
-            ids.push(id);
-        }
-        for ((archived_at, account), (messages, ids)) in groups {
-            let Some(&account) = target.accounts.get(&account) else {
-                continue;
-            };
-            // Stream and window do not matter: nothing is sealed or moved to quarantine.
-            let (stream, window) = (StreamId(0), Window::of_day(day));
-            let commit = Commit {
-                account,
-                stream,
-                window,
-                seal: None,
-                messages,
-                unreadable: vec![],
-            };
-            let ids = target.free_ids(&ids).await?;
-            let store = target.side.store;
-            let written = store.import(&commit, &ids, archived_at).await;
-            new += written.map_err(|error| target.side.error(error))?.new;
+) -> Result<DayCopy, CopyError> {
+    let before = target.side.digest_day(day).await?;
+    if before.messages > 0 {
+        let content = source.digest_day(day).await?;
+        if content == before {
+            return Ok(DayCopy {
+                day,
+                content,
+                new: 0,
+                was_identical: true,
+            });
         }
     }
+    let (mut content, mut new) = (ContentDigest::default(), 0);
+    let mut chunks = source.chunks(day);
+    let mut chunk = source.next_chunk(&mut chunks).await?;
+    while !chunk.is_empty() {
+        source.include(&mut content, &chunk)?;
+        let (following, written) = try_join!(source.next_chunk(&mut chunks), target.write(chunk))?;
+        new += written;
+        chunk = following;
+    }
+    Ok(DayCopy {
+        day,
+        content,
+        new,
+        was_identical: false,
+    })
 }

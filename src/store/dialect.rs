@@ -129,7 +129,6 @@ pub(super) trait MessageTable: Driver {
         connection: &mut Self::Connection,
         rows: &[&'r MessageRow<'m>],
         mode: InsertMode,
-        now: Millis,
     ) -> impl Future<Output = DriverResult<Vec<&'r MessageRow<'m>>>> + Send;
 
     /// Updates the mutable columns of existing messages and returns the number of rows updated.

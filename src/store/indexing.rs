@@ -14,10 +14,10 @@ use super::driver::{execute, fetch_all, fetch_one};
 use super::error::StoreError;
 use super::limits::{INDEX_BATCH_BYTES, INDEX_BATCH_MESSAGES, INDEX_CHUNK_MESSAGES};
 use super::model::{ArchivedMessage, IndexEntry, IndexExtent};
+use super::rows::MessageRow;
 use super::sql;
 use super::sql_store::SqlStore;
 use crate::domain::body::Body;
-use crate::domain::identity::IdentifiedMessage;
 use crate::domain::message::Message;
 use crate::domain::search::tokens::TOKEN_RULES;
 
@@ -229,13 +229,12 @@ pub(super) async fn remove_from_index<DB: Dialect>(
 /// later, like new ones.
 pub(super) async fn add_copied<DB: Dialect>(
     tx: &mut DB::Connection,
-    copied: &[IdentifiedMessage],
-    ids: &[Option<i64>],
+    copied: &[MessageRow<'_>],
 ) -> Result<(), StoreError> {
     let indexed_to = announce_change::<DB>(tx).await?;
     let mut entries = Vec::new();
-    for (copied, id) in copied.iter().zip(ids) {
-        let Some(id) = id.filter(|id| *id <= indexed_to) else {
+    for row in copied {
+        let Some(id) = row.origin.id.filter(|id| *id <= indexed_to) else {
             continue;
         };
         // A message that was there before has kept its own id.
@@ -244,7 +243,7 @@ pub(super) async fn add_copied<DB: Dialect>(
             .await?
             .is_empty()
         {
-            entries.extend(entry_of::<DB>(id, &copied.message));
+            entries.extend(entry_of::<DB>(id, &row.identified.message));
         }
     }
     let added = DB::add_to_index(tx, &entries).await;

@@ -9,7 +9,7 @@ use super::dialect::Dialect;
 use super::driver::execute;
 use super::error::StoreError;
 use super::limits::MAX_CACHED;
-use super::model::Commit;
+use super::model::AccountId;
 use super::rows::{InternedIds, mentioned_names};
 use super::sql;
 use crate::domain::identity::IdentifiedMessage;
@@ -44,11 +44,11 @@ impl NameInterner {
     pub(super) async fn intern<DB: Dialect>(
         &self,
         pool: &Pool<DB>,
-        batch: &[Commit],
+        batch: &[(AccountId, &[IdentifiedMessage])],
     ) -> Result<InternedIds, StoreError> {
         const WHAT: &str = "ids";
         let mut cache = self.0.lock().await;
-        let messages = || batch.iter().flat_map(|commit| &commit.messages);
+        let messages = || batch.iter().flat_map(|(_, messages)| *messages);
         let names = mentioned_names(messages());
         let conversations = mentioned_conversations(batch);
         let days: BTreeSet<Day> = messages().map(day_of).collect();
@@ -95,12 +95,14 @@ fn day_of(identified: &IdentifiedMessage) -> Day {
 }
 
 /// Returns the conversations that a batch mentions, each with the best known kind.
-fn mentioned_conversations(batch: &[Commit]) -> MentionedKinds<'_> {
+fn mentioned_conversations<'a>(
+    batch: &[(AccountId, &'a [IdentifiedMessage])],
+) -> MentionedKinds<'a> {
     let mut mentioned = HashMap::new();
-    for commit in batch {
-        for identified in &commit.messages {
+    for (account, messages) in batch {
+        for identified in *messages {
             let conversation = &identified.message.conversation;
-            let key = (commit.account.0, conversation.name.as_str());
+            let key = (account.0, conversation.name.as_str());
             let kind = mentioned.entry(key).or_insert(UNKNOWN_KIND);
             *kind = (*kind).max(conversation.kind as u8);
         }

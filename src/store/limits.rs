@@ -64,9 +64,21 @@ pub(super) const EXPLAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Maximum length in bytes of a lock holder's name. The rest of a longer name is not shown.
 pub(super) const MAX_HOLDER_BYTES: u64 = 400;
 
-/// Maximum number of messages in memory while archives are copied. A smaller value costs more
-/// statements.
-pub(super) const COPY_CHUNK_MESSAGES: u64 = 1000;
+/// Maximum number of messages of a chunk, while all messages are verified or copied. A smaller
+/// value costs more statements, and more transactions of a copy.
+pub(super) const MAX_CHUNK_MESSAGES: u64 = 4000;
+
+/// Maximum size in bytes of a chunk, estimated from the last one. A few chunks are in memory at
+/// once.
+pub(super) const MAX_CHUNK_BYTES: u64 = 4 << 20;
+
+/// The number of messages in the first chunk, before their size is known. It grows by the factor
+/// of [`CHUNK_GROWTH`] per chunk.
+pub(super) const FIRST_CHUNK_MESSAGES: u64 = 20;
+
+/// Maximum growth of a chunk. A few large messages among many small ones can then exceed
+/// [`MAX_CHUNK_BYTES`] by this factor at most.
+pub(super) const CHUNK_GROWTH: u64 = 4;
 
 /// Maximum number of runs in memory and in one transaction while archives are copied. A smaller
 /// value costs more transactions.
@@ -129,6 +141,10 @@ pub(super) mod sqlite {
     /// Maximum number of connections for reading. They never wait for the writer. A larger value
     /// costs memory for page caches.
     pub(in crate::store) const MAX_READERS: u32 = 3;
+
+    /// The number of rows that SQLite's thread reads ahead of the one that decodes them. A smaller
+    /// value makes the two wait for each other; a larger one holds more rows in memory.
+    pub(in crate::store) const ROW_BUFFER: usize = 1000;
 }
 
 /// Limits of Postgres archives.

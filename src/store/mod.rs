@@ -49,6 +49,7 @@ mod archive;
 mod archive_file;
 mod arrival_marks;
 mod audit;
+mod chunks;
 mod content_digest;
 pub mod copy;
 mod decode;
@@ -93,18 +94,20 @@ pub use archive::Archive;
 pub use archive_file::permission_warning;
 pub use arrival_marks::ArrivalMarks;
 pub use audit::Audit;
+pub use chunks::Chunks;
 pub use content_digest::ContentDigest;
 pub use error::StoreError;
 pub use indexing::SearchIndex;
 pub use lease::Lease;
 pub use model::{
     AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, ChangeMark, Commit,
-    ConversationId, Cursor, DigestUpdate, DiskSpace, DisplayedMessage, ErrorSubject, Eviction,
-    FiledConversation, FoundConversation, HitOrder, IndexExtent, KnownStream, LedgerDay, LedgerRow,
-    NameKind, NewAccount, PassRecord, Pause, QuarantineEntry, QuarantineId, QuarantinedMessage,
-    ReadPath, ReadPosition, RecordedError, RegisteredAccount, RequestRate, RunId, RunTotals, Seal,
-    SearchHits, SelectedMessage, Selection, SenderId, StreamCoverage, StreamErrorRecord, StreamId,
-    StreamLedger, StreamStatus, ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
+    ConversationId, CopiedMessages, Cursor, DigestUpdate, DiskSpace, DisplayedMessage,
+    ErrorSubject, Eviction, FiledConversation, FoundConversation, HitOrder, IndexExtent,
+    KnownStream, LedgerDay, LedgerRow, NameKind, NewAccount, Origin, PassRecord, Pause,
+    QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath, ReadPosition, RecordedError,
+    RegisteredAccount, RequestRate, RunId, RunTotals, Seal, SearchHits, SelectedMessage, Selection,
+    SenderId, StreamCoverage, StreamErrorRecord, StreamId, StreamLedger, StreamStatus,
+    ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
 };
 pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;

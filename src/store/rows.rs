@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::error::StoreError;
+use super::model::Origin;
 use crate::domain::body::Body;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::message::{ConversationKind, Delivery, DeliveryStatus, Encoding};
@@ -39,8 +40,7 @@ pub(super) struct MessageKey {
 pub(super) struct MessageRow<'a> {
     /// The message itself.
     pub(super) identified: &'a IdentifiedMessage,
-    /// The id that a copied message keeps. `None`: the database assigns the next one.
-    pub(super) id: Option<i64>,
+    pub(super) origin: Origin,
     pub(super) key: MessageKey,
     /// The position among the messages of the same recipient and millisecond. See
     /// [`preferred_slot`].
@@ -132,6 +132,7 @@ impl<'a> MessageRow<'a> {
     pub(super) fn from_message(
         account: i64,
         identified: &'a IdentifiedMessage,
+        origin: Origin,
         ids: &InternedIds,
     ) -> Result<Self, StoreError> {
         let IdentifiedMessage {
@@ -156,7 +157,7 @@ impl<'a> MessageRow<'a> {
         };
         Ok(Self {
             identified,
-            id: None,
+            origin,
             key,
             slot: preferred_slot(account, *fingerprint, *occurrence),
             conversation,
@@ -204,7 +205,7 @@ impl<'a> MessageRow<'a> {
             || self.cipher_suite.is_some()
             || self.provider_id.is_some()
             || self.extra.is_some()
-            || self.id.is_some();
+            || self.origin.id.is_some();
         self.key.occurrence == 0
             && self.encoding == Encoding::Utf8 as i64
             && self.body == Body::ExactText
@@ -309,7 +310,10 @@ mod tests {
         let identified = Box::leak(Box::new(identify(vec![message]).remove(0)));
         MessageRow {
             identified,
-            id: None,
+            origin: Origin {
+                id: None,
+                archived_at: Millis(0),
+            },
             key,
             slot: 5,
             conversation: 9,

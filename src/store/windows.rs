@@ -3,20 +3,23 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
+use sqlx::Transaction;
 
 use super::decode;
 use super::dialect::{Dialect, InsertMode};
 use super::driver::{execute, fetch_all};
 use super::error::StoreError;
-use super::indexing::add_copied;
 use super::isolation::{WindowWriter, commit_apart, storable_part};
 use super::ledger_rows::read_ledger_rows;
 use super::links::{StreamRange, count_messages_in, read_links};
-use super::model::{AccountId, Commit, LedgerRow, StreamId, UnreadGroup, WriteCounts};
-use super::rows::MessageRow;
+use super::model::{
+    AccountId, Commit, CopiedMessages, LedgerRow, StreamId, UnreadGroup, WriteCounts,
+};
+use super::rows::{InternedIds, MessageRow};
 use super::sql;
 use super::sql_store::SqlStore;
-use super::write::{message_rows, write_window};
+use super::write::{copied_rows, message_rows, write_copied, write_window};
+use crate::domain::identity::IdentifiedMessage;
 use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
@@ -34,14 +37,9 @@ pub trait Windows: Send + Sync {
     /// process has taken one of the accounts.
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError>;
 
-    /// Writes messages of another archive. Each keeps the id that is given for it; without one it
-    /// gets the next. The ids must be free.
-    async fn import(
-        &self,
-        commit: &Commit,
-        ids: &[Option<i64>],
-        now: Millis,
-    ) -> Result<WriteCounts, StoreError>;
+    /// Writes messages of another archive in one transaction, and returns the number of those that
+    /// are new. The ids that they keep must be free.
+    async fn import(&self, copied: &[CopiedMessages]) -> Result<u64, StoreError>;
 
     /// Deletes the ledger rows inside a window: it counts as missing again. Messages stay.
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError>;
@@ -115,7 +113,7 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
 
     async fn commit(&self, batch: &[Commit], now: Millis) -> Result<Vec<WriteCounts>, StoreError> {
         let batch = storable_part(batch);
-        let written = match write_batch(self, &batch, &[], now).await {
+        let written = match write_batch(self, &batch, now).await {
             Err(error) if error.is_refusal() => commit_apart(self, &batch, now).await,
             outcome => outcome,
         };
@@ -125,17 +123,12 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
         written
     }
 
-    async fn import(
-        &self,
-        commit: &Commit,
-        ids: &[Option<i64>],
-        now: Millis,
-    ) -> Result<WriteCounts, StoreError> {
-        let written = write_batch(self, std::slice::from_ref(commit), ids, now).await;
+    async fn import(&self, copied: &[CopiedMessages]) -> Result<u64, StoreError> {
+        let written = import_batch(self, copied).await;
         if written.is_err() {
             self.interner.clear().await;
         }
-        Ok(written?.into_iter().next().unwrap_or_default())
+        written
     }
 
     async fn unseal(&self, stream: StreamId, window: Window) -> Result<(), StoreError> {
@@ -233,31 +226,79 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
 #[async_trait]
 impl<DB: Dialect> WindowWriter for SqlStore<DB> {
     async fn write_window(&self, commit: &Commit, now: Millis) -> Result<WriteCounts, StoreError> {
-        let written = write_batch(self, std::slice::from_ref(commit), &[], now).await?;
+        let written = write_batch(self, std::slice::from_ref(commit), now).await?;
         Ok(written.into_iter().next().unwrap_or_default())
     }
 }
 
-/// Writes a batch whose messages are expected to be new. If one exists, the transaction fails and
-/// is repeated in the mode that skips existing messages. It is also repeated if it and another
-/// commit of the account, which adjusts the same ledger rows, waited for each other. The messages of the first commit get these
-/// ids.
+/// Writes a batch of windows in one transaction.
 async fn write_batch<DB: Dialect>(
     store: &SqlStore<DB>,
     batch: &[Commit],
-    message_ids: &[Option<i64>],
     now: Millis,
 ) -> Result<Vec<WriteCounts>, StoreError> {
-    // Ids and partitions outlive a commit that fails: they claim nothing, and the next one needs
-    // them.
-    let ids = store.interner.intern::<DB>(&store.write, batch).await?;
+    let messages = batch.iter().map(|commit| &commit.messages[..]);
+    let accounts = batch.iter().map(|commit| commit.account);
+    let ids = intern(store, accounts.zip(messages)).await?;
     // Rows are built before the transaction, while another commit may be running.
-    let rows = batch.iter().map(|commit| message_rows(commit, &ids));
-    let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
-    for (row, id) in rows.iter_mut().flatten().zip(message_ids) {
-        row.id = *id;
+    let rows = batch.iter().map(|commit| message_rows(commit, &ids, now));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    expecting_new(|mode| write_in_transaction(store, batch, &rows, mode, now)).await
+}
+
+async fn write_in_transaction<DB: Dialect>(
+    store: &SqlStore<DB>,
+    batch: &[Commit],
+    rows: &[Vec<MessageRow<'_>>],
+    mode: InsertMode,
+    now: Millis,
+) -> Result<Vec<WriteCounts>, StoreError> {
+    let accounts = batch.iter().map(|commit| commit.account);
+    let mut tx = begin_commit(store, accounts.collect()).await?;
+    let mut written = Vec::with_capacity(batch.len());
+    for (commit, rows) in batch.iter().zip(rows) {
+        written.push(write_window::<DB>(&mut tx, commit, rows, mode, now).await?);
     }
-    let write = |mode| write_in_transaction(store, batch, &rows, message_ids, mode, now);
+    tx.commit().await.map_err(StoreError::at(COMMIT))?;
+    Ok(written)
+}
+
+/// Writes messages of another archive in one transaction, and returns the number of new ones.
+async fn import_batch<DB: Dialect>(
+    store: &SqlStore<DB>,
+    batch: &[CopiedMessages],
+) -> Result<u64, StoreError> {
+    let messages = batch.iter().map(|copied| &copied.messages[..]);
+    let accounts = batch.iter().map(|copied| copied.account);
+    let ids = intern(store, accounts.zip(messages)).await?;
+    let rows = batch.iter().map(|copied| copied_rows(copied, &ids));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    expecting_new(|mode| import_in_transaction(store, batch, &rows, mode)).await
+}
+
+async fn import_in_transaction<DB: Dialect>(
+    store: &SqlStore<DB>,
+    batch: &[CopiedMessages],
+    rows: &[Vec<MessageRow<'_>>],
+    mode: InsertMode,
+) -> Result<u64, StoreError> {
+    let accounts = batch.iter().map(|copied| copied.account);
+    let mut tx = begin_commit(store, accounts.collect()).await?;
+    let mut new = 0;
+    for (copied, rows) in batch.iter().zip(rows) {
+        new += write_copied::<DB>(&mut tx, copied.account, rows, mode).await?;
+    }
+    tx.commit().await.map_err(StoreError::at(COMMIT))?;
+    Ok(new)
+}
+
+/// Writes messages that are expected to be new. If one exists, the transaction fails and is repeated
+/// in the mode that skips existing messages. It is also repeated if it and another commit of the
+/// account, which adjusts the same ledger rows, waited for each other.
+async fn expecting_new<T, F>(write: impl Fn(InsertMode) -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     match write(InsertMode::ExpectNew).await {
         Err(StoreError::Database { source, .. }) if may_be_repeated(&source) => {
             write(InsertMode::SkipExisting).await
@@ -266,31 +307,31 @@ async fn write_batch<DB: Dialect>(
     }
 }
 
-/// Writes a batch in one transaction, if this process still holds the leases of its accounts.
-async fn write_in_transaction<DB: Dialect>(
+/// Returns the ids that messages need. They outlive a commit that fails, and so do partitions: they
+/// claim nothing, and the next commit needs them.
+async fn intern<'a, DB: Dialect>(
     store: &SqlStore<DB>,
-    batch: &[Commit],
-    rows: &[Vec<MessageRow<'_>>],
-    message_ids: &[Option<i64>],
-    mode: InsertMode,
-    now: Millis,
-) -> Result<Vec<WriteCounts>, StoreError> {
-    const WHAT: &str = "commit";
-    let mut tx = store.begin(WHAT).await?;
-    let accounts: BTreeSet<AccountId> = batch.iter().map(|commit| commit.account).collect();
+    messages: impl Iterator<Item = (AccountId, &'a [IdentifiedMessage])>,
+) -> Result<InternedIds, StoreError> {
+    let messages: Vec<_> = messages.collect();
+    store.interner.intern::<DB>(&store.write, &messages).await
+}
+
+/// Begins a transaction that writes messages of these accounts. Errors unless this process still
+/// holds their leases.
+async fn begin_commit<DB: Dialect>(
+    store: &SqlStore<DB>,
+    accounts: BTreeSet<AccountId>,
+) -> Result<Transaction<'_, DB>, StoreError> {
+    let mut tx = store.begin(COMMIT).await?;
     for account in accounts {
         store.leases.enforce(&mut tx, account).await?;
     }
-    let mut written = Vec::with_capacity(batch.len());
-    for (commit, rows) in batch.iter().zip(rows) {
-        written.push(write_window::<DB>(&mut tx, commit, rows, mode, now).await?);
-    }
-    if let Some(copied) = batch.first().filter(|_| !message_ids.is_empty()) {
-        add_copied::<DB>(&mut tx, &copied.messages, message_ids).await?;
-    }
-    tx.commit().await.map_err(StoreError::at(WHAT))?;
-    Ok(written)
+    Ok(tx)
 }
+
+/// The step that failures of a commit's beginning and end name.
+const COMMIT: &str = "commit";
 
 /// True if a message exists that was expected to be new, or Postgres ended a deadlock.
 fn may_be_repeated(error: &sqlx::Error) -> bool {

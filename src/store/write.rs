@@ -6,11 +6,12 @@ use super::adjust::{MessageChange, adjust_rows};
 use super::dialect::{AccessPath, Dialect, InsertMode};
 use super::driver::expect_affected;
 use super::error::StoreError;
+use super::indexing::add_copied;
 use super::limits::{
     MAX_SCANNED_PER_LOOKUP, MAX_SLOT_ATTEMPTS, MIN_ROWS_FOR_EXPECT_NEW, SAMPLE_ROWS,
 };
 use super::links::{StreamRange, max_messages_in};
-use super::model::{Commit, Seal, WriteCounts};
+use super::model::{AccountId, Commit, CopiedMessages, Origin, Seal, StreamId, WriteCounts};
 use super::rows::{ExistingMessages, InternedIds, MessageKey, MessageRow, MutableColumns};
 use super::seal::ArchivedBound;
 use super::{quarantine, seal};
@@ -20,11 +21,49 @@ use crate::domain::time::Millis;
 pub(super) fn message_rows<'a>(
     commit: &'a Commit,
     ids: &InternedIds,
+    archived_at: Millis,
 ) -> Result<Vec<MessageRow<'a>>, StoreError> {
+    let origin = Origin {
+        id: None,
+        archived_at,
+    };
     let messages = commit.messages.iter();
     messages
-        .map(|message| MessageRow::from_message(commit.account.0, message, ids))
+        .map(|message| MessageRow::from_message(commit.account.0, message, origin, ids))
         .collect()
+}
+
+/// Converts the messages of another archive into rows.
+pub(super) fn copied_rows<'a>(
+    copied: &'a CopiedMessages,
+    ids: &InternedIds,
+) -> Result<Vec<MessageRow<'a>>, StoreError> {
+    let messages = copied.messages.iter().zip(&copied.origins);
+    messages
+        .map(|(message, origin)| MessageRow::from_message(copied.account.0, message, *origin, ids))
+        .collect()
+}
+
+/// Writes messages of another archive: adjusts the ledger rows that contain them, and adds them to
+/// the search index where it has passed their ids. Returns the number of those that are new.
+pub(super) async fn write_copied<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: AccountId,
+    rows: &[MessageRow<'_>],
+    mode: InsertMode,
+) -> Result<u64, StoreError> {
+    let batch: Vec<&MessageRow> = rows.iter().collect();
+    let batch = MessageBatch {
+        account: account.0,
+        rows: &batch,
+        before: None,
+        mode,
+    };
+    let written = batch.write::<DB>(tx).await?;
+    // No stream brought them: all rows that contain them are those of others.
+    adjust_rows::<DB>(tx, account, StreamId(0), written.changes().collect()).await?;
+    add_copied::<DB>(tx, rows).await?;
+    Ok(written.new.len() as u64)
 }
 
 /// Writes a window: inserts or updates its messages, moves unreadable ones into quarantine, adjusts
@@ -58,7 +97,6 @@ pub(super) async fn write_window<DB: Dialect>(
         rows,
         before,
         mode,
-        now,
     };
     let inside = batch(&inside, before).write::<DB>(tx).await?;
     let outside = batch(&outside, None).write::<DB>(tx).await?;
@@ -121,7 +159,6 @@ struct MessageBatch<'r, 'm> {
     rows: &'r [&'r MessageRow<'m>],
     before: Option<WindowCount<'r>>,
     mode: InsertMode,
-    now: Millis,
 }
 
 /// The effect of writing messages.
@@ -211,7 +248,7 @@ impl<'r, 'm> MessageBatch<'r, 'm> {
         } else {
             self.mode
         };
-        let inserted = DB::insert_messages(tx, self.rows, mode, self.now).await;
+        let inserted = DB::insert_messages(tx, self.rows, mode).await;
         inserted.map_err(StoreError::at(WHAT))
     }
 
@@ -234,13 +271,13 @@ impl<'r, 'm> MessageBatch<'r, 'm> {
         tx: &mut DB::Connection,
     ) -> Result<WrittenMessages<'r, 'm>, StoreError> {
         let failed = StoreError::at(WHAT);
-        let (account, now) = (self.account, self.now);
+        let account = self.account;
         let mut existing = DB::load_existing(tx, account, self.rows)
             .await
             .map_err(&failed)?;
         let mut missing: Vec<&MessageRow> = self.rows.to_vec();
         missing.retain(|row| !existing.contains_key(&row.key));
-        let inserted = DB::insert_messages(tx, &missing, InsertMode::SkipExisting, now).await;
+        let inserted = DB::insert_messages(tx, &missing, InsertMode::SkipExisting).await;
         let mut new = inserted.map_err(&failed)?;
         if new.len() < missing.len() {
             // A commit of an overlapping stream has inserted some of them meanwhile, or another
@@ -251,7 +288,7 @@ impl<'r, 'm> MessageBatch<'r, 'm> {
             existing.extend(found.map_err(&failed)?);
             missing.retain(|row| !existing.contains_key(&row.key));
             for row in missing {
-                match insert_in_free_slot::<DB>(tx, account, row, now).await? {
+                match insert_in_free_slot::<DB>(tx, account, row).await? {
                     Some(columns) => {
                         existing.insert(row.key, columns);
                     }
@@ -290,7 +327,6 @@ async fn insert_in_free_slot<DB: Dialect>(
     tx: &mut DB::Connection,
     account: i64,
     row: &MessageRow<'_>,
-    now: Millis,
 ) -> Result<Option<MutableColumns>, StoreError> {
     const WHAT: &str = "messages in a taken slot";
     let failed = StoreError::at(WHAT);
@@ -313,7 +349,7 @@ async fn insert_in_free_slot<DB: Dialect>(
         while taken.contains(&row.slot) {
             row.slot = row.slot.wrapping_add(1);
         }
-        let inserted = DB::insert_messages(tx, &[&row], InsertMode::SkipExisting, now).await;
+        let inserted = DB::insert_messages(tx, &[&row], InsertMode::SkipExisting).await;
         if inserted.map_err(&failed)?.len() == 1 {
             return Ok(None);
         }

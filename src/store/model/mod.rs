@@ -42,4 +42,4 @@ pub use selected::{
 };
 pub(super) use selected::{PerReadPath, SelectedStatements};
 pub use selection::{FoundConversation, NameKind, Selection, SenderId, StreamCoverage};
-pub use window::{Commit, DigestUpdate, LedgerRow, Seal, WriteCounts};
+pub use window::{Commit, CopiedMessages, DigestUpdate, LedgerRow, Origin, Seal, WriteCounts};

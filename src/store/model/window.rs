@@ -21,6 +21,23 @@ pub struct Commit {
     pub unreadable: Vec<UnparsableMessage>,
 }
 
+/// Messages of one account that come from another archive.
+#[derive(Clone, Debug)]
+pub struct CopiedMessages {
+    pub account: AccountId,
+    pub messages: Vec<IdentifiedMessage>,
+    /// The origin of each message.
+    pub origins: Vec<Origin>,
+}
+
+/// The values that a copied message keeps besides its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// `None` if the message gets the next id.
+    pub id: Option<i64>,
+    pub archived_at: Millis,
+}
+
 /// The claim that all messages of a stream in a window are in the archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seal {

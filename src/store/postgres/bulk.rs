@@ -104,26 +104,25 @@ impl MessageTable for Postgres {
         connection: &mut PgConnection,
         rows: &[&'r MessageRow<'m>],
         mode: InsertMode,
-        now: Millis,
     ) -> DriverResult<Vec<&'r MessageRow<'m>>> {
         let (plain, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
             rows.iter().partition(|row| row.is_plain());
         let (copied, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
-            full.into_iter().partition(|row| row.id.is_some());
+            full.into_iter().partition(|row| row.origin.id.is_some());
         let mut inserted = Vec::new();
         if !plain.is_empty() {
             let query = sqlx::query(sql::INSERT_PLAIN.for_mode(mode));
-            let query = bind_plain(query, &plain, now);
+            let query = bind_plain(query, &plain);
             inserted.append(&mut query.fetch_all(&mut *connection).await?);
         }
         if !full.is_empty() {
             let query = sqlx::query(sql::INSERT_FULL.for_mode(mode));
-            let query = bind_full(query, &full, now);
+            let query = bind_full(query, &full);
             inserted.append(&mut query.fetch_all(&mut *connection).await?);
         }
         if !copied.is_empty() {
             let query = sqlx::query(sql::INSERT_COPIED.for_mode(mode));
-            let query = bind_full(query, &copied, now).bind(column(&copied, |row| row.id));
+            let query = bind_full(query, &copied).bind(column(&copied, |row| row.origin.id));
             inserted.append(&mut query.fetch_all(connection).await?);
         }
         match mode {
@@ -178,13 +177,11 @@ where
 }
 
 /// Binds the common columns of [`sql::INSERT_PLAIN`] and [`sql::INSERT_FULL`].
-fn bind_plain<'q>(
-    query: PostgresQuery<'q>,
-    rows: &[&MessageRow<'_>],
-    now: Millis,
-) -> PostgresQuery<'q> {
+fn bind_plain<'q>(query: PostgresQuery<'q>, rows: &[&MessageRow<'_>]) -> PostgresQuery<'q> {
     query
-        .bind(stored_archived_at(now))
+        .bind(column(rows, |row| {
+            stored_archived_at(row.origin.archived_at)
+        }))
         .bind(column(rows, |row| narrow_id(row.key.recipient)))
         .bind(column(rows, |row| row.key.sent_at_ms))
         .bind(column(rows, |row| row.slot))
@@ -201,14 +198,10 @@ fn bind_plain<'q>(
 
 /// Binds all columns of [`sql::INSERT_FULL`]. Usual values of `occurrence`, `encoding` and
 /// `is_text` become NULL.
-fn bind_full<'q>(
-    query: PostgresQuery<'q>,
-    rows: &[&MessageRow<'_>],
-    now: Millis,
-) -> PostgresQuery<'q> {
+fn bind_full<'q>(query: PostgresQuery<'q>, rows: &[&MessageRow<'_>]) -> PostgresQuery<'q> {
     let non_zero_id = |id: i64| Some(narrow_id(id)).filter(|id| *id != 0);
     let non_zero_code = |code: i64| Some(narrow_code(code)).filter(|code| *code != 0);
-    bind_plain(query, rows, now)
+    bind_plain(query, rows)
         .bind(column(rows, |row| non_zero_id(row.key.occurrence)))
         .bind(column(rows, |row| non_zero_code(row.encoding)))
         .bind(column(rows, |row| {
@@ -271,8 +264,8 @@ fn count_by_path<'q>(
 }
 
 /// Returns the value of `archived_at_s` for a time. See [`sql::ARCHIVED_AT_OFFSET_S`].
-fn stored_archived_at(now: Millis) -> i32 {
-    let seconds = now.second().0 - sql::ARCHIVED_AT_OFFSET_S;
+fn stored_archived_at(at: Millis) -> i32 {
+    let seconds = at.second().0 - sql::ARCHIVED_AT_OFFSET_S;
     i32::try_from(seconds).unwrap_or(if seconds < 0 { i32::MIN } else { i32::MAX })
 }
 

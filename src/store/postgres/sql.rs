@@ -367,8 +367,8 @@ pub(super) const INSERT_PLAIN: InsertStatement = insert_statement!(
     "
     INSERT INTO message (archived_at_s, recipient_id, sent_at_ms, slot, hash, conversation_id,
                          sender_id, message_type_id, payload, is_json)
-    SELECT $1, k.*
-    FROM UNNEST($2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[],
+    SELECT k.*
+    FROM UNNEST($1::INTEGER[], $2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[],
                 $7::INTEGER[], $8::INTEGER[], $9::BYTEA[], $10::BOOLEAN[]) AS k"
 );
 
@@ -381,11 +381,11 @@ macro_rules! full_columns {
     };
 }
 
-/// The arrays of these columns; `archived_at_s` is the same for all rows.
+/// The arrays of these columns.
 macro_rules! full_arrays {
     () => {
-        "$2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[], $7::INTEGER[],
-         $8::INTEGER[], $9::BYTEA[], $10::BOOLEAN[], $11::INTEGER[], $12::SMALLINT[],
+        "$1::INTEGER[], $2::INTEGER[], $3::BIGINT[], $4::INTEGER[], $5::UUID[], $6::INTEGER[],
+         $7::INTEGER[], $8::INTEGER[], $9::BYTEA[], $10::BOOLEAN[], $11::INTEGER[], $12::SMALLINT[],
          $13::BOOLEAN[], $14::SMALLINT[], $15::BIGINT[], $16::INTEGER[], $17::INTEGER[],
          $18::TEXT[], $19::TEXT[], $20::TEXT[], $21::TEXT[]"
     };
@@ -395,7 +395,7 @@ macro_rules! full_arrays {
 pub(super) const INSERT_FULL: InsertStatement = insert_statement!(
     "INSERT INTO message (",
     full_columns!(),
-    ") SELECT $1, k.* FROM UNNEST(",
+    ") SELECT k.* FROM UNNEST(",
     full_arrays!(),
     ") AS k",
 );
@@ -404,7 +404,7 @@ pub(super) const INSERT_FULL: InsertStatement = insert_statement!(
 pub(super) const INSERT_COPIED: InsertStatement = insert_statement!(
     "INSERT INTO message (",
     full_columns!(),
-    ", id) SELECT $1, k.* FROM UNNEST(",
+    ", id) SELECT k.* FROM UNNEST(",
     full_arrays!(),
     ", $22::BIGINT[]) AS k",
 );

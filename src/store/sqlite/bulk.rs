@@ -123,20 +123,14 @@ impl MessageTable for Sqlite {
         connection: &mut SqliteConnection,
         rows: &[&'r MessageRow<'m>],
         mode: InsertMode,
-        now: Millis,
     ) -> DriverResult<Vec<&'r MessageRow<'m>>> {
         let (plain, full): (Vec<&MessageRow>, Vec<&MessageRow>) =
             rows.iter().partition(|row| row.is_plain());
         let plain = sql::INSERT_PLAIN.for_mode(mode).batches(&plain);
-        let plain = plain.map(|(text, rows)| {
-            let add = |arguments: &mut _, row: &MessageRow<'_>| add_plain(arguments, row, now);
-            bind_batch(text, rows, sql::PLAIN_WIDTH, add, None)
-        });
+        let plain =
+            plain.map(|(text, rows)| bind_batch(text, rows, sql::PLAIN_WIDTH, add_plain, None));
         let full = sql::INSERT_FULL.for_mode(mode).batches(&full);
-        let full = full.map(|(text, rows)| {
-            let add = |arguments: &mut _, row: &MessageRow<'_>| add_full(arguments, row, now);
-            bind_batch(text, rows, sql::FULL_WIDTH, add, None)
-        });
+        let full = full.map(|(text, rows)| bind_batch(text, rows, sql::FULL_WIDTH, add_full, None));
         let inserted = fetch_batches(connection, plain.chain(full)).await?;
         match mode {
             InsertMode::ExpectNew => Ok(rows.to_vec()),
@@ -227,11 +221,7 @@ fn add_key_and_probe(arguments: &mut SqliteArguments, row: &MessageRow<'_>) -> D
     add_all!(arguments, row.conversation, status, status_at, message_type)
 }
 
-fn add_plain(
-    arguments: &mut SqliteArguments,
-    row: &MessageRow<'_>,
-    now: Millis,
-) -> DriverResult<()> {
+fn add_plain(arguments: &mut SqliteArguments, row: &MessageRow<'_>) -> DriverResult<()> {
     let MessageKey {
         recipient,
         sent_at_ms,
@@ -247,17 +237,13 @@ fn add_plain(
         row.conversation,
         row.sender,
         row.message_type,
-        now.second().0,
+        row.origin.archived_at.second().0,
         row.payload,
     )
 }
 
-fn add_full(
-    arguments: &mut SqliteArguments,
-    row: &MessageRow<'_>,
-    now: Millis,
-) -> DriverResult<()> {
-    add_plain(arguments, row, now)?;
+fn add_full(arguments: &mut SqliteArguments, row: &MessageRow<'_>) -> DriverResult<()> {
+    add_plain(arguments, row)?;
     add_all!(
         arguments,
         row.key.occurrence,
@@ -270,6 +256,6 @@ fn add_full(
         row.provider_id,
         row.readable_body(),
         row.extra,
-        row.id,
+        row.origin.id,
     )
 }

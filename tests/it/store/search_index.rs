@@ -6,7 +6,9 @@ use std::task::Poll;
 
 use backscroll::domain::message::{Encoding, Message, Payload};
 use backscroll::domain::time::Millis;
-use backscroll::store::{ArchivedMessage, Commit, Cursor, Eviction, IndexExtent};
+use backscroll::store::{
+    ArchivedMessage, Commit, CopiedMessages, Cursor, Eviction, IndexExtent, Origin,
+};
 
 use crate::support::store_fixture::{NOW, StoreFixture, message};
 
@@ -142,22 +144,22 @@ async fn copied_message_before_the_end_is_indexed_at_once(fixture: StoreFixture)
     fixture.store.reserve_ids(100).await.unwrap();
     fixture.commit_texts(10, &["hi 101"]).await;
     fixture.index_all().await;
-    let copied = fixture.commit_of(
-        20,
-        21,
-        vec![message(20_000, "hi 50"), message(20_001, "hi")],
-    );
-    let copied = Commit {
-        seal: None,
-        ..copied
-    };
+    let messages = vec![message(20_000, "hi 50"), message(20_001, "hi")];
+    let Commit {
+        account, messages, ..
+    } = fixture.commit_of(20, 21, messages);
     // Once more: messages that are there keep their ids.
     for id in [Some(50), None] {
-        fixture
-            .store
-            .import(&copied, &[id, None], NOW)
-            .await
-            .unwrap();
+        let origin = |id| Origin {
+            id,
+            archived_at: NOW,
+        };
+        let copied = CopiedMessages {
+            account,
+            messages: messages.clone(),
+            origins: vec![origin(id), origin(None)],
+        };
+        fixture.store.import(&[copied]).await.unwrap();
     }
     assert_eq!(fixture.with_hi().await, ["hi 50", "hi 101"]);
     fixture.index_all().await;
