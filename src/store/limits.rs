@@ -66,7 +66,7 @@ pub(super) const MAX_HOLDER_BYTES: u64 = 400;
 
 /// Maximum number of messages of a chunk, while all messages are verified or copied. A smaller
 /// value costs more statements, and more transactions of a copy.
-pub(super) const MAX_CHUNK_MESSAGES: u64 = 4000;
+pub(super) const MAX_CHUNK_MESSAGES: u64 = 1000;
 
 /// Maximum size in bytes of a chunk, estimated from the last one. A few chunks are in memory at
 /// once.
@@ -141,10 +141,6 @@ pub(super) mod sqlite {
     /// Maximum number of connections for reading. They never wait for the writer. A larger value
     /// costs memory for page caches.
     pub(in crate::store) const MAX_READERS: u32 = 3;
-
-    /// The number of rows that SQLite's thread reads ahead of the one that decodes them. A smaller
-    /// value makes the two wait for each other; a larger one holds more rows in memory.
-    pub(in crate::store) const ROW_BUFFER: usize = 1000;
 }
 
 /// Limits of Postgres archives.

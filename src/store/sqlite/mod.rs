@@ -25,7 +25,7 @@ use super::archive_file::{ArchiveFile, UnlockedFile, create_private, has_log, is
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
-use super::limits::sqlite::{BUSY_TIMEOUT, MAX_READERS, ROW_BUFFER};
+use super::limits::sqlite::{BUSY_TIMEOUT, MAX_READERS};
 use super::model::SelectedStatements;
 use super::path_fault::{require_readable, require_writable};
 use super::schema::Schema;
@@ -112,7 +112,7 @@ impl SqliteStore {
         let readers = SqlitePoolOptions::new()
             .max_connections(MAX_READERS)
             .min_connections(0);
-        let read = readers.connect_lazy_with(options.read_only(true).row_buffer_size(ROW_BUFFER));
+        let read = readers.connect_lazy_with(options.read_only(true));
         let store = Self::new(write, read, location, schema.version()).with_file(file);
         store.require_in_place()?;
         Ok(store)
@@ -135,7 +135,6 @@ impl SqliteStore {
             .read_only(require_writable(path).is_err())
             .pragma("query_only", "1")
             .immutable(is_alone)
-            .row_buffer_size(ROW_BUFFER)
             .busy_timeout(BUSY_TIMEOUT);
         let readers = SqlitePoolOptions::new().max_connections(MAX_READERS);
         let read = readers.connect_with(options).await.map_err(at)?;
