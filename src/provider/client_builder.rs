@@ -17,7 +17,8 @@ pub fn client_builder(address: &Url) -> ClientBuilder {
         .https_only(!is_plain)
         .user_agent(concat!("backscroll/", env!("CARGO_PKG_VERSION")));
     if is_plain {
-        builder.no_proxy()
+        // Without this, a system without authorities could not even speak plain HTTP.
+        builder.no_proxy().tls_certs_only([])
     } else if has_authorities() {
         builder
     } else {
