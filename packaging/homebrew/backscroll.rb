@@ -21,7 +21,13 @@ class Backscroll < Formula
   test do
     (testpath/"config.toml").write <<~TOML
       [database]
-      url = "sqlite://#{testpath}/archive.db"
+      url = "sqlite://archive.db"
+      [[agora]]
+      name = "shop"
+      app_id = "a"
+      customer_id = "c"
+      customer_secret = { env = "NONE" }
+      streams = [ { destination = "lobby" } ]
     TOML
     system bin/"backscroll", "migrate"
     assert_match "0", shell_output("#{bin}/backscroll sql --format csv 'SELECT count(*) FROM archive'")

@@ -12,16 +12,24 @@ const READERS_SETTING: &str = "backscroll.readers";
 /// The names of the schemas.
 #[derive(Debug)]
 pub(super) struct Schemas {
-    /// The first schema of the search path that the URL, the role or the database gives.
+    /// The first schema of the search path that the URL, the role or the database gives; another one
+    /// than `backscroll`, if there is one.
     readers: String,
     tables: String,
 }
 
 impl Schemas {
-    /// Finds the schemas of the archive that the connection leads to.
+    /// Finds the schemas of the archive that the connection leads to. A role named `backscroll` has
+    /// the schema of the tables in its search path (`"$user"`) as soon as that exists; it must not
+    /// become the readers' then.
     pub(super) async fn find(connection: &mut PgConnection) -> DriverResult<Self> {
-        let current = "SELECT coalesce(current_schema(), 'public')::TEXT";
-        let readers: String = connection.fetch_one(current).await?.try_get(0)?;
+        let first = "SELECT name::TEXT
+             FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, place)
+             ORDER BY name = 'backscroll', place LIMIT 1";
+        let readers = match connection.fetch_optional(first).await? {
+            Some(row) => row.try_get(0)?,
+            None => "public".to_owned(),
+        };
         let tables = match readers.as_str() {
             "public" => "backscroll".to_owned(),
             name => format!("{name}_tables"),

@@ -169,6 +169,39 @@ fn readers_see_only_views_in_their_schema() {
     );
 }
 
+/// The role of the documents has the name of the schema that is created for the tables, and `"$user"`
+/// stands first in the search path.
+#[test]
+fn role_named_like_the_schema_of_the_tables_finds_its_archive_again() {
+    let cluster = PostgresServer::start();
+    cluster.psql("postgres", "CREATE ROLE backscroll LOGIN");
+    cluster.psql("postgres", "CREATE ROLE analyst LOGIN");
+    for is_prepared in [false, true] {
+        let database = format!("chat_{is_prepared}");
+        cluster.psql(
+            "postgres",
+            &format!("CREATE DATABASE {database} OWNER backscroll"),
+        );
+        if is_prepared {
+            let schema = "CREATE SCHEMA backscroll AUTHORIZATION backscroll";
+            cluster.psql(&database, schema);
+        }
+        let url = cluster.url(&database).replace("postgres@", "backscroll@");
+        let flags = ["--messages", "50", "--topic-messages", "0"];
+        let postgres = PostgresEnv::with_database(url, &flags);
+        postgres.env.sync().assert_ok();
+        let count = || postgres.query_number("SELECT count(*) FROM public.archive");
+        assert_eq!(count(), 50);
+        postgres.env.sync().assert_ok();
+        assert_eq!(count(), 50);
+        let migrate = postgres.env.run(&["migrate", "--reader", "analyst"]);
+        migrate.assert_ok().assert_prints("analyst may read");
+        let schemas: Vec<(String,)> = postgres
+            .query_rows("SELECT nspname::TEXT FROM pg_namespace WHERE nspname LIKE 'backscroll%'");
+        assert_eq!(schemas, [("backscroll".to_owned(),)]);
+    }
+}
+
 #[test]
 fn migrations_have_the_same_names_in_both_databases() {
     let names = |database: &str| {
