@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::{open_to_read, open_to_write};
 use super::output::print_line;
-use super::table::thousands;
+use super::table::{counted, thousands};
 use crate::config::{Config, DatabaseUrl};
 use crate::daemon::complete_index;
 use crate::domain::clock::Clock;
@@ -72,9 +72,9 @@ pub(super) async fn run(
     });
     let copied = copied.await?;
     print_line(format_args!(
-        "{} messages of {} days, {} of them new, with the coverage of all streams, runs, alarms and pauses.\nBoth archives have the digest {}.",
-        thousands(copied.messages),
-        thousands(copied.days),
+        "{} of {}, {} of them new, with the coverage of all streams, runs, alarms and pauses.\nBoth archives have the digest {}.",
+        counted(copied.messages, "message", "messages"),
+        counted(copied.days, "day", "days"),
         thousands(copied.new),
         hex::encode(copied.digest)
     ));

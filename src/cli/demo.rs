@@ -13,7 +13,7 @@ use super::exit_outcome::ExitOutcome;
 use super::limits::DEMO_PASS_INTERVAL;
 use super::output::print_line;
 use super::sync::sync_until_complete;
-use super::table::{sanitized, thousands};
+use super::table::{counted, sanitized};
 use super::{accounts, summary};
 use crate::alerts::AlarmMonitor;
 use crate::config::{Config, UsedSecrets};
@@ -159,10 +159,10 @@ fn print_speed(reports: &[PassReport], took: Duration, sandbox: &Sandbox) {
     let requests: u64 = reports.iter().map(|report| report.tally.requests).sum();
     let broken = sandbox.rules().total.violations();
     print_line(format_args!(
-        "\n{} messages in {:.1} s with {} requests; rules of the providers broken: {broken}.",
-        thousands(new),
+        "\n{} in {:.1} s with {}; rules of the providers broken: {broken}.",
+        counted(new, "message", "messages"),
         took.as_secs_f64(),
-        thousands(requests)
+        counted(requests, "request", "requests")
     ));
 }
 

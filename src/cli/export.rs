@@ -10,7 +10,7 @@ use super::filter_args::FilterArgs;
 use super::limits::MAX_LISTED_RANGES;
 use super::open_archive::open_to_read;
 use super::output::{print_line, print_with_hint};
-use super::table::{sanitized, thousands};
+use super::table::{counted, sanitized, thousands};
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::domain::format::sanitized_lines;
@@ -90,18 +90,19 @@ pub(super) fn check(folder: &Path) -> Result<ExitOutcome, CliError> {
     for finding in &report.findings {
         print_line(sanitized(&finding.to_string()));
     }
-    let (files, messages) = (thousands(report.files), thousands(report.messages));
+    let files = counted(report.files, "file", "files");
+    let messages = counted(report.messages, "message", "messages");
     let begun_at = &report.begun_at;
     if report.findings.is_empty() {
         print_line(format_args!(
-            "The export of {begun_at} is intact: {messages} messages in {files} files.\n\
+            "The export of {begun_at} is intact: {messages} in {files}.\n\
              Digest: {}",
             report.digest
         ));
     } else {
-        let findings = thousands(report.findings.len() as u64);
+        let findings = counted(report.findings.len() as u64, "difference", "differences");
         print_with_hint(
-            format_args!("The export of {begun_at} is NOT intact: {findings} differences."),
+            format_args!("The export of {begun_at} is NOT intact: {findings}."),
             "the same export again writes missing and cut files; remove an altered file first, and \
              move files of others elsewhere",
         );
@@ -161,15 +162,17 @@ pub(super) async fn run(
 }
 
 fn print_report(report: &ExportReport) -> ExitOutcome {
-    let [messages, days, files] = [report.messages, report.days, report.files].map(thousands);
-    let unchanged = report.days - report.written_days;
-    let [written, unchanged] = [report.written_days, unchanged].map(thousands);
+    let messages = counted(report.messages, "message", "messages");
+    let files = counted(report.files, "file", "files");
+    let days = counted(report.days, "day", "days");
+    let written = counted(report.written_days, "day", "days");
+    let unchanged = thousands(report.days - report.written_days);
     let removed = match report.removed_days {
         0 => String::new(),
         days => format!(", {} removed", thousands(days)),
     };
     print_line(format_args!(
-        "{messages} messages of {days} days in {files} files: {written} days written, {unchanged} \
+        "{messages} of {days} in {files}: {written} written, {unchanged} \
          unchanged{removed}.
 Digest: {}",
         report.digest
@@ -178,11 +181,10 @@ Digest: {}",
         print_line(line);
     }
     if report.damaged > 0 {
-        let damaged = thousands(report.damaged);
+        let damaged = counted(report.damaged, "message was", "messages were");
         print_with_hint(
             format_args!(
-                "{damaged} messages were changed after they were archived. They were exported as \
-                 they are now."
+                "{damaged} changed after being archived. The export holds the changed content."
             ),
             "`backscroll verify --repair` refetches them if the providers still have them",
         );

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::{BAR_INTERVAL, LOG_INTERVAL};
-use super::table::{duration, thousands};
+use super::table::{counted, duration, thousands};
 use crate::sync::progress::{EngineProgress, ProgressSnapshot};
 
 /// A task that displays progress until it is told to finish.
@@ -130,11 +130,10 @@ impl ProgressOutput for ProgressBar {
     fn display(&self, snapshot: ProgressSnapshot) {
         self.set_length(snapshot.expected);
         self.set_position(snapshot.fetched);
-        let (fetched, requests) = (thousands(snapshot.fetched), thousands(snapshot.requests));
+        let fetched = thousands(snapshot.fetched);
+        let requests = counted(snapshot.requests, "request", "requests");
         let (expected, left) = (expected_text(snapshot), remaining_text(snapshot));
-        self.set_message(format!(
-            "{fetched} of {expected} messages  {requests} requests  {left} left"
-        ));
+        self.set_message(format!("{fetched} of {expected}  {requests}  {left} left"));
     }
 
     fn close(&self, _: Option<ProgressSnapshot>) {
@@ -144,7 +143,7 @@ impl ProgressOutput for ProgressBar {
 
 /// Returns the number of expected messages. `~` marks an estimate: some ranges are not counted yet.
 fn expected_text(snapshot: ProgressSnapshot) -> String {
-    approximate(snapshot, thousands(snapshot.expected))
+    approximate(snapshot, counted(snapshot.expected, "message", "messages"))
 }
 
 fn remaining_text(snapshot: ProgressSnapshot) -> String {
@@ -172,7 +171,7 @@ mod tests {
         };
         assert_eq!(
             (expected_text(snapshot), remaining_text(snapshot)),
-            ("12,400".to_owned(), "1m 23s".to_owned())
+            ("12,400 messages".to_owned(), "1m 23s".to_owned())
         );
         let guess = ProgressSnapshot {
             is_estimate: true,
@@ -180,7 +179,7 @@ mod tests {
         };
         assert_eq!(
             (expected_text(guess), remaining_text(guess)),
-            ("~12,400".to_owned(), "~1m 23s".to_owned())
+            ("~12,400 messages".to_owned(), "~1m 23s".to_owned())
         );
     }
 }

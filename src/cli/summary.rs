@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::limits::MAX_LISTED_STREAMS;
 use super::output::{print_line, print_with_hint};
-use super::table::{build_table, duration, history, sanitized, thousands};
+use super::table::{build_table, counted, duration, history, sanitized, thousands};
 use crate::domain::time::Second;
 use crate::store::{RecordedError, StreamStatus};
 use crate::sync::{HistoryBounds, PassReport};
@@ -28,19 +28,21 @@ pub(super) fn print_sync_summary(
     let suspect: u64 = streams.iter().map(|stream| stream.suspect_rows).sum();
     print_line("");
     if streams.len() > MAX_LISTED_STREAMS {
-        let (all, healthy) = (streams.len(), count_healthy(&streams));
+        let all = counted(streams.len() as u64, "stream", "streams");
+        let healthy = thousands(count_healthy(&streams));
         print_line(format_args!(
-            "{all} streams, {healthy} of them ok; `backscroll status` lists all"
+            "{all}, {healthy} of them ok; `backscroll status` lists all"
         ));
         streams.retain(|stream| !is_healthy(stream));
         streams.truncate(MAX_LISTED_STREAMS);
     }
     print_streams(&streams, now);
     if suspect > 0 {
-        let suspect = thousands(suspect);
+        let suspect = counted(suspect, "window is", "windows are");
         print_with_hint(
-            format_args!("\n{suspect} windows are in doubt: they may be incomplete."),
-            "the view `coverage` tells why; `backscroll run` refetches them, ever less often",
+            format_args!("\n{suspect} in doubt and may be incomplete."),
+            "the view `coverage` tells why; `backscroll run` refetches what is in doubt, ever less \
+             often",
         );
     }
     if !bounds.is_unbounded() {
@@ -210,8 +212,8 @@ fn is_healthy(stream: &StreamStatus) -> bool {
     state_label(stream) == "ok"
 }
 
-fn count_healthy(streams: &[StreamStatus]) -> usize {
-    streams.iter().filter(|stream| is_healthy(stream)).count()
+fn count_healthy(streams: &[StreamStatus]) -> u64 {
+    streams.iter().filter(|stream| is_healthy(stream)).count() as u64
 }
 
 /// Returns the label of the most severe problem of a stream.

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 
-pub(super) use crate::domain::format::{bytes, duration, history, sanitized, thousands};
+pub(super) use crate::domain::format::{bytes, counted, duration, history, sanitized, thousands};
 use crate::domain::text_table::TextTable;
 
 /// Builds a table, as wide as the terminal at most. Columns whose heading ends in `#` contain

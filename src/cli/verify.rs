@@ -1,5 +1,6 @@
 //! `backscroll verify`: compares the archive with its ledger, a manifest and the providers' counts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::{open, open_to_read, open_to_write};
 use super::output::{print_line, print_with_hint};
-use super::table::{sanitized, thousands};
+use super::table::{counted, sanitized, thousands};
 use crate::config::{Config, UsedSecrets};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
@@ -145,9 +146,9 @@ async fn require_account(store: &dyn Archive, account: Option<&str>) -> Result<(
 
 fn print_manifest(manifest: &Manifest) {
     let (created, signer) = (&manifest.created, &manifest.public_key);
-    let windows = thousands(manifest.rows);
+    let windows = counted(manifest.rows, "window", "windows");
     print_line(format_args!(
-        "The manifest of {created} has a valid signature of {signer}: {windows} windows."
+        "The manifest of {created} has a valid signature of {signer}: {windows}."
     ));
 }
 
@@ -159,10 +160,8 @@ async fn write_manifest(
     path: &Path,
 ) -> Result<(), CliError> {
     let windows = manifest::write(store, account, key, clock.now(), path).await?;
-    let (windows, path) = (thousands(windows), path.display());
-    print_line(format_args!(
-        "{windows} windows written to {path} and signed."
-    ));
+    let (windows, path) = (counted(windows, "window", "windows"), path.display());
+    print_line(format_args!("{windows} written to {path} and signed."));
     Ok(())
 }
 
@@ -189,9 +188,9 @@ async fn repair(
             } = repaired;
             if windows > 0 {
                 print_line(format_args!(
-                    "{name}: {} windows refetched, {} messages restored, {} moved to quarantine",
-                    thousands(windows),
-                    thousands(restored),
+                    "{name}: {} refetched, {} restored, {} moved to quarantine",
+                    counted(windows, "window", "windows"),
+                    counted(restored, "message", "messages"),
                     thousands(quarantined)
                 ));
             }
@@ -239,34 +238,54 @@ async fn compare_counts(
         }
         for ((account, stream), windows) in &counts.doubted {
             let stream = sanitized(stream);
+            let windows = counted(*windows, "window is", "windows are");
             print_with_hint(
-                format_args!("{account} {stream}: {windows} windows are in doubt"),
-                "`backscroll status` and the view `coverage` tell why; they are refetched by reconcile",
+                format_args!("{account} {stream}: {windows} in doubt"),
+                "`backscroll status` and the view `coverage` tell why; `reconcile` refetches what is \
+                 in doubt",
             );
         }
         let agrees = counts.differences.is_empty()
             && counts.failures.is_empty()
             && counts.doubted.is_empty();
-        let found = if counts.differences.is_empty() && counts.failures.is_empty() {
-            "the same number of messages"
-        } else {
-            "a DIFFERENT number of messages"
-        };
-        let except = if counts.doubted.is_empty() {
-            ""
-        } else {
-            ", apart from the windows in doubt"
-        };
-        print_line(format_args!(
-            "The providers count {found} in {} streams, within their retention{except}.",
-            counts.streams
-        ));
+        print_line(comparison_sentence(&counts));
         return Ok(if agrees {
             ExitOutcome::Success
         } else {
             ExitOutcome::Incomplete
         });
     }
+}
+
+/// Returns the sentence that sums up a comparison.
+fn comparison_sentence(counts: &CountComparison) -> String {
+    let differing: BTreeSet<(&str, &str)> = counts
+        .differences
+        .iter()
+        .map(|difference| (&*difference.account, &*difference.stream))
+        .collect();
+    let streams = counted(counts.streams, "stream", "streams");
+    let found = match (counts.streams, differing.len() as u64) {
+        (0, _) if !counts.failures.is_empty() => {
+            return "No stream could be compared with its provider.".to_owned();
+        }
+        (_, 0) => format!("the same number of messages in {streams}"),
+        (_, differing) => {
+            let differing = thousands(differing);
+            format!("a DIFFERENT number of messages in {differing} of {streams}")
+        }
+    };
+    let except = if counts.doubted.is_empty() {
+        ""
+    } else {
+        ", apart from the windows in doubt"
+    };
+    let failed = if counts.failures.is_empty() {
+        ""
+    } else {
+        " Not all streams could be compared."
+    };
+    format!("The providers count {found}, within their retention{except}.{failed}")
 }
 
 /// Prints what the ledger cannot vouch for: messages in quarantine, and windows in doubt.
@@ -281,18 +300,18 @@ async fn print_unarchived(store: &dyn Archive, account: Option<&str>) -> Result<
         suspect += summary.suspect_rows;
     }
     if quarantined > 0 {
-        let quarantined = thousands(quarantined);
+        let quarantined = counted(quarantined, "message is", "messages are");
         print_with_hint(
-            format_args!("{quarantined} messages are in quarantine."),
-            "the view `quarantine` tells why; after an upgrade, `backscroll requeue` parses them \
-             again",
+            format_args!("{quarantined} in quarantine."),
+            "the view `quarantine` tells why; after an upgrade, `backscroll requeue` parses again \
+             what is in quarantine",
         );
     }
     if suspect > 0 {
-        let suspect = thousands(suspect);
+        let suspect = counted(suspect, "window is", "windows are");
         print_with_hint(
-            format_args!("{suspect} windows are in doubt: they may be incomplete."),
-            "the view `coverage` tells why; `reconcile` refetches them",
+            format_args!("{suspect} in doubt and may be incomplete."),
+            "the view `coverage` tells why; `reconcile` refetches what is in doubt",
         );
     }
     Ok(())
@@ -321,27 +340,33 @@ fn print_report(report: &VerifyReport, repaired: bool) {
         );
     }
     if report.without_digest > 0 {
-        let windows = thousands(report.without_digest);
+        let windows = counted(report.without_digest, "window was", "windows were");
         print_with_hint(
             format_args!(
-                "{windows} windows were sealed by an earlier version of Backscroll: only their \
-                 counts could be compared"
+                "{windows} sealed by an earlier version of Backscroll: only the count could be \
+                 compared"
             ),
-            "`backscroll verify --repair` adds their digests",
+            "`backscroll verify --repair` adds digests",
         );
     }
-    let (messages, windows) = (thousands(report.messages), thousands(report.windows));
     if report.agrees() {
+        let messages = counted(report.messages, "message", "messages");
+        let windows = counted(report.windows, "window", "windows");
         print_line(format_args!(
-            "The archive is intact: {messages} messages, {windows} windows."
+            "The archive is intact: {messages}, {windows}."
         ));
         return;
     }
-    let differ = thousands(report.mismatches.count);
-    let changed = thousands(report.damaged_messages.count);
+    let [differ, windows, changed, messages] = [
+        report.mismatches.count,
+        report.windows,
+        report.damaged_messages.count,
+        report.messages,
+    ]
+    .map(thousands);
     let line = format!(
-        "The archive is NOT intact: {differ} of {windows} windows differ, {changed} of {messages} \
-         messages were changed."
+        "The archive is NOT intact. Windows that differ: {differ} of {windows}; messages that were \
+         changed: {changed} of {messages}."
     );
     if repaired {
         print_line(line);

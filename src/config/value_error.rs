@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::domain::format::counted;
 use crate::domain::time::ParseTimeError;
 
 /// A key has an invalid value. The message of each variant explains it.
@@ -144,7 +145,7 @@ pub enum ValueError {
          digits of the seed"
     )]
     KeyPair,
-    #[error("must be the ed25519 seed: 64 hex digits, for 32 bytes; this has {length} characters")]
+    #[error("must be the ed25519 seed: 64 hex digits, for 32 bytes; this has {}", counted(*length as u64, "character", "characters"))]
     KeyLength { length: usize },
     #[error("must be the ed25519 seed: 64 hex digits; this has other characters")]
     KeyNotHex,

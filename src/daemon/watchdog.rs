@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use super::heartbeat::{DriverState, Heartbeat, StallDetector};
 use super::limits::STALL_CHECK_INTERVAL;
 use super::service_manager::ServiceManager;
+use crate::domain::format::{counted, thousands};
 use crate::sync::progress::{EngineProgress, ProgressSnapshot};
 
 /// Checks for stalls and reports to the service manager. Never returns.
@@ -89,10 +90,9 @@ fn status_line<'a>(
         (standby, "standby"),
     ];
     for (count, state) in states {
-        match count {
-            0 => {}
-            1 => parts.push(format!("{state}: 1 account")),
-            _ => parts.push(format!("{state}: {count} accounts")),
+        if count > 0 {
+            let accounts = counted(count, "account", "accounts");
+            parts.push(format!("{state}: {accounts}"));
         }
     }
     parts.push(progress_text(progress));
@@ -102,11 +102,13 @@ fn status_line<'a>(
 fn progress_text(progress: ProgressSnapshot) -> String {
     let (fetched, expected) = (progress.fetched, progress.expected);
     if fetched >= expected {
-        return format!("{} new messages", progress.new);
+        return counted(progress.new, "new message", "new messages");
     }
     let about = if progress.is_estimate { "about " } else { "" };
     let left = time_left(progress.left);
-    format!("{fetched} of {about}{expected} messages fetched, {left}")
+    let fetched = thousands(fetched);
+    let expected = counted(expected, "message", "messages");
+    format!("{fetched} of {about}{expected} fetched, {left}")
 }
 
 fn time_left(time: Duration) -> String {
@@ -169,7 +171,7 @@ mod tests {
         };
         assert_eq!(
             status([("shop", DriverState::Starting)], busy),
-            "catching up: 1 account · 3400 of about 60000 messages fetched, about 42 minutes left"
+            "catching up: 1 account · 3,400 of about 60,000 messages fetched, about 42 minutes left"
         );
     }
 }

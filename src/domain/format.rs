@@ -81,6 +81,12 @@ pub fn thousands(n: u64) -> String {
     groups.join(",")
 }
 
+/// Formats a number together with the words for what is counted, which may include the verb: "1
+/// window is" and "1,234 windows are" are `counted(n, "window is", "windows are")`.
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(n), if n == 1 { one } else { many })
+}
+
 /// Formats a number of bytes in its best unit with up to three digits: `12 kB`.
 pub fn bytes(bytes: u64) -> String {
     let mut size = bytes as f64;
@@ -156,6 +162,20 @@ mod tests {
         assert_eq!(
             [86_400, 2_000_000_000].map(history),
             ["1d", "from the beginning"]
+        );
+    }
+
+    #[test]
+    fn counted_nouns_agree_with_their_number() {
+        let windows = |n| counted(n, "window is", "windows are");
+        assert_eq!(
+            [0, 1, 2, 1001].map(windows),
+            [
+                "0 windows are",
+                "1 window is",
+                "2 windows are",
+                "1,001 windows are"
+            ]
         );
     }
 

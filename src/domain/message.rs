@@ -1,5 +1,6 @@
 //! Messages in the archive's form, independent of the provider.
 
+use super::format::counted;
 use super::time::Millis;
 
 /// One message, ready to be stored.
@@ -115,7 +116,8 @@ pub struct Payload {
 
 impl std::fmt::Debug for Payload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes, {}", self.bytes.len(), self.encoding.as_str())
+        let size = counted(self.bytes.len() as u64, "byte", "bytes");
+        write!(f, "{size}, {}", self.encoding.as_str())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::claim::{Claim, ClaimedStream, MeasuredWindow};
 use super::limits::MAX_LISTED;
-use crate::domain::format::sanitized;
+use crate::domain::format::{counted, sanitized};
 use crate::store::ArchivedMessage;
 
 /// The fault of a message whose conversation does not follow from its sender and recipient.
@@ -104,9 +104,10 @@ impl fmt::Display for Mismatch {
             window.from(),
             window.to()
         )?;
+        let claimed_text = counted(claimed, "message", "messages");
         match manifest_line {
-            Some(line) => write!(f, "line {line} of the manifest says {claimed} messages, ")?,
-            None => write!(f, "should hold {claimed} messages, ")?,
+            Some(line) => write!(f, "line {line} of the manifest says {claimed_text}, ")?,
+            None => write!(f, "should hold {claimed_text}, ")?,
         }
         write!(f, "holds {messages}: ")?;
         match (messages.checked_sub(claimed), damaged) {

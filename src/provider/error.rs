@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::format::counted;
 use crate::domain::window::Window;
 
 /// A request to a provider failed.
@@ -12,7 +13,7 @@ use crate::domain::window::Window;
 pub enum ProviderError {
     /// Every attempt met a network error, a timeout, 408, 429, 5xx, or a refusal that the provider
     /// itself calls temporary (`Retry-After`).
-    #[error("{operation}: {cause} ({attempts} attempts)")]
+    #[error("{operation}: {cause} ({})", counted(u64::from(*attempts), "attempt", "attempts"))]
     Unreachable {
         operation: &'static str,
         cause: String,
@@ -66,7 +67,7 @@ pub enum ProviderError {
     },
 
     /// The history changed during each of several reads.
-    #[error("the history changed while it was read, {attempts} times in a row")]
+    #[error("the history changed while it was read, {} in a row", counted(u64::from(*attempts), "time", "times"))]
     HistoryChanged { attempts: u32 },
 
     /// A window holds more messages than one pass reads, or has no end.

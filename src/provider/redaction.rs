@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
+use crate::domain::format::counted;
 use crate::domain::lock::{read_lock, write_lock};
 
 /// A text longer than this, in bytes, is not shown at all. No error text is as long.
@@ -53,7 +54,8 @@ pub(super) fn register_secret(secret: &str) {
 /// Returns a text without the known secrets, in whatever encoding.
 pub(super) fn redact(text: &str) -> Cow<'_, str> {
     if text.len() > MAX_TEXT_BYTES {
-        return format!("[an error text of {} bytes]", text.len()).into();
+        let size = counted(text.len() as u64, "byte", "bytes");
+        return format!("[an error text of {size}]").into();
     }
     let known = read_lock(&KNOWN_FORMS);
     let mut redacted = Cow::Borrowed(text);

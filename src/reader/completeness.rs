@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::direction::Direction;
 use super::filter::ResolvedFilter;
 use super::judgement::{JudgedRange, RangeState, judge, not_sealed_by_any, parts_in};
+use crate::domain::format::counted;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::Window;
 use crate::store::{FoundConversation, Reading, StoreError, StreamCoverage};
@@ -162,7 +163,8 @@ impl Completeness {
         sentences.extend(ranges.map(|range| format!("  {}", range.sentence())));
         let rest = self.ranges.len().saturating_sub(limit);
         if rest > 0 {
-            sentences.push(format!("  and {rest} more ranges"));
+            let rest = counted(rest as u64, "more range", "more ranges");
+            sentences.push(format!("  and {rest}"));
         }
         sentences
     }
@@ -184,7 +186,10 @@ impl IncompleteRange {
         let rest = self.streams.len() - names.len();
         let more = match rest {
             0 => String::new(),
-            _ => format!(" and {rest} more streams"),
+            rest => format!(
+                " and {}",
+                counted(rest as u64, "more stream", "more streams")
+            ),
         };
         if let (Some(account), false) = (&self.account, names.is_empty()) {
             let _ = write!(text, " ({account}: {}{more})", names.join(", "));

@@ -4,6 +4,7 @@
 //! through [`Driver`]. [`impl_driver`] implements it for a database of `sqlx`.
 
 use super::error::StoreError;
+use crate::domain::format::counted;
 
 /// An argument of a statement. Integers, text and bytes are the types that all databases share.
 #[derive(Clone, Copy, Debug)]
@@ -238,6 +239,7 @@ pub(super) fn expect_affected(
     if affected == wanted as u64 {
         return Ok(());
     }
-    let fault = format!("{affected} of {wanted} rows were written");
+    let wanted = counted(wanted as u64, "row", "rows");
+    let fault = format!("written: {affected} of {wanted}");
     Err(StoreError::Inconsistent { what, fault })
 }

@@ -4,6 +4,7 @@ use crate::alerts::check::{CheckResult, DetectedProblem};
 use crate::alerts::limits::ABANDONED_AFTER;
 use crate::alerts::text::LOSS_HINT;
 use crate::domain::alarm::AlarmKind;
+use crate::domain::format::{counted, duration};
 use crate::domain::time::{Millis, Second};
 use crate::store::StreamStatus;
 use crate::sync::forecast::Forecast;
@@ -42,11 +43,13 @@ fn lost_by_stream(streams: &[&StreamStatus]) -> impl Iterator<Item = u64> {
 pub fn check_lost(account: &str, streams: &[&StreamStatus], reported_s: i64) -> CheckResult {
     let lost_s = lost_seconds(streams);
     let problem = (lost_s > reported_s).then(|| {
-        let count = lost_by_stream(streams).count();
-        let more_s = lost_s - reported_s;
+        let count = lost_by_stream(streams).count() as u64;
+        let streams = counted(count, "stream", "streams");
+        let [total, more] =
+            [lost_s, lost_s - reported_s].map(|seconds| duration(seconds.unsigned_abs()));
         let text = format!(
-            "history expired at the provider before it was fetched: {lost_s} seconds in total, of \
-             {count} streams; {more_s} seconds more than last reported"
+            "history expired at the provider before it was fetched: {total} in total, of \
+             {streams}; {more} more than last reported"
         );
         DetectedProblem {
             level: Some(lost_s),

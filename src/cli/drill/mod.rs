@@ -16,7 +16,7 @@ use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::output::print_line;
 use super::scratch::{ScratchDatabase, ScratchDir};
-use super::table::{build_table, thousands};
+use super::table::{build_table, counted, thousands};
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::sandbox::{Fault, Options, RulesReport, Sandbox, Share};
@@ -83,12 +83,13 @@ async fn drill(
     let sandbox = Sandbox::start(options(args)?, listen, clock).await?;
     let config = dir.path().join("drill.toml");
     sandbox.write_config(&config, database.url())?;
+    let messages = args.messages + args.messages / 3;
     print_line(format_args!(
-        "A sandbox serves both providers, with {} messages, and injects a fault into {} of its \
-         responses. The process that archives them is killed {} times.",
-        thousands(args.messages as u64 + args.messages as u64 / 3),
+        "A sandbox serves both providers, with {}, and injects a fault into {} of its \
+         responses. The process that archives them is killed {}.",
+        counted(messages as u64, "message", "messages"),
         args.faults,
-        args.kills
+        counted(args.kills.into(), "time", "times")
     ));
     let mut process = RestartLoop::new(&sandbox, &config, dir.path(), args.seed)?;
     process.run_with_kills(args.kills, stop).await?;

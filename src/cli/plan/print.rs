@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::account_plan::{AccountPlan, MessageSize, Room};
 use crate::cli::loss;
 use crate::cli::output::{print_line, print_with_hint};
-use crate::cli::table::{build_table, bytes, duration, history, sanitized, thousands};
+use crate::cli::table::{build_table, bytes, counted, duration, history, sanitized, thousands};
 use crate::sync::forecast::preview::Preview;
 
 /// The sums over several previews.
@@ -141,18 +141,18 @@ fn print_table(plans: &[AccountPlan<'_>]) {
 
 fn print_account_notes(plan: &AccountPlan<'_>, preview: &Preview) {
     let name = plan.name();
-    let requests = thousands(preview.requests_spent);
-    let counted = thousands(preview.counted_ranges as u64);
-    let ranges = thousands(preview.missing_ranges.len() as u64);
+    let requests = counted(preview.requests_spent, "request", "requests");
+    let ranges = counted(preview.missing_ranges.len() as u64, "range", "ranges");
+    let sampled = thousands(preview.counted_ranges as u64);
     print_line(format_args!(
-        "\n{name}: counted {counted} of {ranges} ranges, with {requests} requests"
+        "\n{name}: counted {sampled} of {ranges}, with {requests}"
     ));
     if plan.is_slowed {
         print_line(
             "  at a reduced rate: this account was synced a moment ago, and another process may go on",
         );
     }
-    if counted != ranges {
+    if preview.counted_ranges != preview.missing_ranges.len() {
         print_line("  the others are extrapolated; --ranges N counts more of them");
     }
     if preview.has_overlaps {

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::answer::{HitInContext, SearchAnswer};
 use crate::cli::limits::{EXCERPT_CHARS, MAX_LISTED_RANGES};
 use crate::cli::output::{print_document, print_line};
-use crate::cli::table::{sanitized, thousands};
+use crate::cli::table::{counted, sanitized};
 use crate::domain::search::highlight::matched_ranges;
 use crate::domain::search::query::SearchQuery;
 use crate::store::DisplayedMessage;
@@ -38,20 +38,19 @@ pub(super) fn print_answer(answer: &SearchAnswer<'_>) {
     let missing = answer.extent.missing();
     if missing > 0 {
         print_line(format_args!(
-            "The search index is NOT complete: it lacks up to {} messages, those that were archived \
-             last. The service adds them, and so does `backscroll sync`.",
-            thousands(missing)
+            "The search index is NOT complete: it lacks up to {}, archived last. The service completes \
+             it, and so does `backscroll sync`.",
+            counted(missing, "message", "messages")
         ));
     }
 }
 
 fn count(answer: &SearchAnswer<'_>) -> String {
-    let hits = thousands(answer.hits.len() as u64);
+    let hits = counted(answer.hits.len() as u64, "message", "messages");
     match (answer.hits.len(), answer.has_more) {
         (0, _) => "No message matches.".to_owned(),
-        (_, true) => format!("{hits} messages. There are more: use --limit, --since or --until."),
-        (1, false) => "1 message.".to_owned(),
-        (_, false) => format!("{hits} messages."),
+        (_, true) => format!("{hits}. There are more: use --limit, --since or --until."),
+        (_, false) => format!("{hits}."),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::message::{MessagePage, ParsedMessage};
+use crate::domain::format::counted;
 use crate::domain::message::Message;
 use crate::domain::stream::Stream;
 use crate::domain::time::Millis;
@@ -36,7 +37,8 @@ pub(super) fn order_mismatch(pages: &[MessagePage]) -> Option<String> {
 }
 
 pub(super) fn count_mismatch(count: u64, served: u64) -> String {
-    format!("the provider counts {count} messages and serves {served}")
+    let count = counted(count, "message", "messages");
+    format!("the provider counts {count} and serves {served}")
 }
 
 /// Returns the reason why pages that are in order may not be consecutive: a message stands on two of

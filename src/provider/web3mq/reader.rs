@@ -7,6 +7,7 @@ use super::message::{ParsedRow, time_of};
 use super::page_assembly::{PositionRange, ReadResult, WindowRows};
 use super::row_reader::RowReader;
 use super::topic::Topic;
+use crate::domain::format::counted;
 use crate::domain::message::Message;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
@@ -111,7 +112,8 @@ impl Web3mqWindowReader {
         );
         let pages = self.rows.read_positions(topic, ends, total).await?;
         let rows = pages.into_iter().flat_map(|page| page.rows);
-        let doubt = format!("the times of {total} messages cannot be read");
+        let messages = counted(total, "message", "messages");
+        let doubt = format!("unreadable times in {messages}");
         Ok(FetchedWindow {
             provider_count: Some(total),
             doubt: Some(doubt),

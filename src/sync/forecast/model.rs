@@ -12,7 +12,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::domain::format::{duration, thousands};
+use crate::domain::format::{counted, duration};
 use crate::domain::stream::StreamIndex;
 use crate::domain::time::Second;
 use crate::domain::window::Window;
@@ -126,9 +126,10 @@ impl BacklogOutlook {
             Some(rate) => format!("at {rate:.3} requests a second "),
             None => String::new(),
         };
-        let (messages, history) = (thousands(self.loss.messages), duration(self.loss.seconds));
+        let messages = counted(self.loss.messages, "message", "messages");
+        let history = duration(self.loss.seconds);
         Some(format!(
-            "{rate}about {messages} messages will expire at the provider before they can be \
+            "{rate}about {messages} will expire at the provider before they can be \
              fetched, from {begins} on: {history} of history, over all streams"
         ))
     }

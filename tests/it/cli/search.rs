@@ -90,7 +90,7 @@ fn prints_messages_and_context(env: &TestEnv) {
         lines[2].starts_with("  ") && lines[2].ends_with('…'),
         "{found:#?}"
     );
-    search(env, &["cafe", "--limit", "1"]).assert_prints("1 messages. There are more");
+    search(env, &["cafe", "--limit", "1"]).assert_prints("1 message. There are more");
     search(env, &["\"the cafe opens\""]).assert_prints("1 message.");
     search(env, &["absent"])
         .assert_ok()

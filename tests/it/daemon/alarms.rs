@@ -297,16 +297,12 @@ async fn each_loss_is_notified_once() {
     let wrong = lost(&status, 0).problems.remove(0);
     assert_eq!(wrong.level, Some(3600));
     assert!(
-        wrong.text.contains("3600 seconds in total, of 1 streams"),
+        wrong.text.contains("1h in total, of 1 stream;"),
         "{wrong:?}"
     );
     assert_eq!(lost(&status, 3600).problems, []);
     status[0].lost_seconds = 3700;
-    assert!(
-        lost(&status, 3600).problems[0]
-            .text
-            .contains("100 seconds more")
-    );
+    assert!(lost(&status, 3600).problems[0].text.contains("1m 40s more"));
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ fn changed_message_is_reported_and_repaired(fixture: VerifyFixture) {
         fixture
             .verify(&["--repair"])
             .assert_ok()
-            .assert_prints("1 messages restored, 0 moved to quarantine");
+            .assert_prints("1 message restored, 0 moved to quarantine");
         fixture.assert_holds(&before, "");
     }
     // One provider derives the conversation from the names, the other from the stream.
@@ -115,7 +115,7 @@ fn changed_ledger_row_is_reported_and_repaired(fixture: VerifyFixture) {
         fixture
             .verify(&["--repair"])
             .assert_ok()
-            .assert_prints("1 windows refetched, 0 messages restored, 0 moved to quarantine");
+            .assert_prints("1 window refetched, 0 messages restored, 0 moved to quarantine");
         fixture.assert_holds(&before, set);
         assert_eq!(fixture.query_number(ledger), sum, "{set}");
     }
@@ -220,7 +220,7 @@ fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
     fixture
         .verify(&["--repair"])
         .assert_ok()
-        .assert_prints("1 messages restored");
+        .assert_prints("1 message restored");
     fixture.assert_holds(&before, "");
     fixture.execute_sql(&format!(
         "DELETE FROM message WHERE {}",
@@ -256,16 +256,22 @@ fn unrecoverable_damage_stays_a_finding(fixture: VerifyFixture) {
 }
 
 fn messages_missing_by_the_provider_count_are_fetched(fixture: VerifyFixture) {
+    let all = fixture.query_number("SELECT count(*) FROM stream");
     fixture
         .verify(&["--remote"])
         .assert_ok()
-        .assert_prints("The providers count the same number of messages");
+        .assert_prints(&format!(
+            "The providers count the same number of messages in {all} streams"
+        ));
     fixture.say_late();
     fixture.verify(&[]).assert_ok();
     fixture
         .verify(&["--remote"])
         .assert_incomplete()
         .assert_prints("the provider counts 1 more than when it was read")
+        .assert_prints(&format!(
+            "a DIFFERENT number of messages in 1 of {all} streams"
+        ))
         .assert_prints("The archive is intact");
     let before = fixture.archived_rows().len();
     fixture
@@ -302,7 +308,7 @@ fn windows_without_digest_are_reported_and_given_one(fixture: VerifyFixture) {
     fixture
         .verify(&[])
         .assert_ok()
-        .assert_prints("only their counts could be compared")
+        .assert_prints("only the count could be compared")
         .assert_prints("--repair");
     fixture
         .verify(&["--manifest", "m.jsonl", "--key", &key])

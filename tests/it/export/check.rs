@@ -21,7 +21,7 @@ fn cut_altered_missing_and_additional_files_are_found(fixture: &VerifyFixture) {
         let output = fixture.check_export("out").assert_incomplete();
         assert!(output.stdout.contains(text), "{output:#?}");
         assert!(
-            output.stdout.contains("NOT intact: 1 differences"),
+            output.stdout.contains("NOT intact: 1 difference."),
             "{output:#?}"
         );
     };

@@ -68,7 +68,7 @@ fn only_days_that_changed_are_written_again(fixture: &VerifyFixture) {
     for (n, change) in changes.into_iter().enumerate() {
         let before = inodes(&folder);
         change();
-        export().assert_prints("1 days written");
+        export().assert_prints("1 day written");
         let now = inodes(&folder);
         let same = now
             .iter()

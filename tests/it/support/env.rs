@@ -25,6 +25,7 @@ use crate::support::config::{AGORA, TestConfig, WEB3MQ};
 use crate::support::fault_proxy::{FaultProxy, ProxiedRequest, ProxyAction};
 use crate::support::messages::channel_message;
 use crate::support::truth;
+use crate::support::wording::assert_nouns_agree;
 
 /// Messages younger than this before a sync may be left to a later one.
 const UNSETTLED_TAIL: Duration = Duration::from_secs(5);
@@ -386,13 +387,17 @@ pub(crate) fn command_in(dir: &Path, args: &[&str]) -> Command {
 }
 
 /// Runs a command to its end.
+#[track_caller]
 pub(crate) fn output_of(command: &mut Command) -> CommandOutput {
     let output = command.output().expect("the command can be started");
-    CommandOutput {
+    let output = CommandOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).expect("text"),
         stderr: String::from_utf8(output.stderr).expect("text"),
-    }
+    };
+    assert_nouns_agree(&output.stdout);
+    assert_nouns_agree(&output.stderr);
+    output
 }
 
 /// Opens a read-only connection.

@@ -7,6 +7,7 @@ use std::thread;
 
 use crate::support::daemon_process::DaemonProcess;
 use crate::support::env::{MAX_WAIT, TestEnv, wait_until};
+use crate::support::wording::assert_nouns_agree;
 
 /// A daemon with a web server, and its log output so far.
 pub(crate) struct HttpDaemon {
@@ -103,6 +104,7 @@ pub(crate) fn send_request(address: SocketAddr, request: &str) -> HttpResponse {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).unwrap();
+    assert_nouns_agree(&answer);
     let (head, body) = answer
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no answer: {answer:?}"));

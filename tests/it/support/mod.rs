@@ -26,3 +26,4 @@ pub(crate) mod stepped_clock;
 pub(crate) mod store_fixture;
 pub(crate) mod truth;
 pub(crate) mod verify_fixture;
+pub(crate) mod wording;

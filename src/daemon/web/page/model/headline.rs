@@ -3,7 +3,7 @@
 use super::health::AssessedStream;
 use super::issue::{Issue, Severity};
 use crate::daemon::web::limits::MAX_HEADLINE_CHARS;
-use crate::domain::format::{FROM_THE_BEGINNING, duration, sanitized, thousands};
+use crate::domain::format::{FROM_THE_BEGINNING, counted, duration, sanitized, thousands};
 use crate::domain::time::UNBOUNDED_HISTORY_S;
 
 /// The state of the whole archive.
@@ -66,8 +66,10 @@ impl Headline {
             - 1;
         let others = match others {
             0 => String::new(),
-            1 => " (and 1 other issue)".to_owned(),
-            some => format!(" (and {some} other issues)"),
+            some => format!(
+                " (and {})",
+                counted(some as u64, "other issue", "other issues")
+            ),
         };
         let word = OverallState::ActionNeeded.word();
         let problem = shortened(&sanitized(problem), MAX_HEADLINE_CHARS);
@@ -154,13 +156,12 @@ fn loss_text(streams: &[&AssessedStream<'_>]) -> String {
         return String::new();
     };
     let longest = duration(*longest_s);
-    match losses_s.len() {
-        1 => format!("; 1 has permanently lost {longest}"),
-        some => {
-            let some = thousands(some as u64);
-            format!("; {some} have permanently lost up to {longest}")
-        }
-    }
+    let some = counted(
+        losses_s.len() as u64,
+        "has permanently lost",
+        "have permanently lost up to",
+    );
+    format!("; {some} {longest}")
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::alerts::text::LOSS_HINT;
 use crate::daemon::web::limits::{MAX_ALARMS, NEGLECTED_AFTER_S};
 use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
 use crate::domain::alarm::{Alarm, AlarmKind};
-use crate::domain::format::{duration, thousands};
+use crate::domain::format::{counted, duration};
 use crate::domain::time::Second;
 use crate::store::StreamStatus;
 
@@ -45,8 +45,8 @@ fn alarm_issues(alarms: &[Alarm]) -> Vec<Issue> {
     let listed = worst_first.into_iter().take(MAX_ALARMS);
     let mut issues: Vec<Issue> = listed.map(Issue::from_alarm).collect();
     if alarms.len() > MAX_ALARMS {
-        let more = thousands((alarms.len() - MAX_ALARMS) as u64);
-        let problem = format!("{more} more alarms");
+        let more = (alarms.len() - MAX_ALARMS) as u64;
+        let problem = counted(more, "more alarm", "more alarms");
         let hint = "`SELECT * FROM alarms WHERE until IS NULL`";
         issues.push(Issue::action("more", problem, hint));
     }
@@ -128,8 +128,7 @@ fn backlog_issue(account: &AccountOverview, streams: &[AssessedStream<'_>]) -> O
     };
     let streams = match streams.iter().filter(is_behind).count() as u64 {
         0 => return None,
-        1 => "1 stream lacks".to_owned(),
-        some => format!("{} streams lack", thousands(some)),
+        some => counted(some, "stream lacks", "streams lack"),
     };
     let left_s = account
         .progress

@@ -7,7 +7,7 @@ use super::health::AssessedStream;
 use super::issue::{ActiveAlarms, Issue};
 use crate::daemon::web::limits::MAX_FAILURES;
 use crate::domain::alarm::AlarmKind;
-use crate::domain::format::{duration, thousands};
+use crate::domain::format::{counted, duration, thousands};
 use crate::store::StreamStatus;
 
 /// The alarm kinds that cover stream failures.
@@ -34,14 +34,18 @@ pub(super) fn failure_issues(
     for ((account, error), streams) in by_error.into_iter().take(MAX_FAILURES) {
         let subject = match streams.as_slice() {
             [one] => format!("{account} {}", one.stream),
-            some => format!("{account}, {} streams", thousands(some.len() as u64)),
+            some => format!(
+                "{account}, {}",
+                counted(some.len() as u64, "stream", "streams")
+            ),
         };
         let failure = streams.first().and_then(|status| status.error.as_ref());
         let hint = failure.map_or("", |failure| failure.hint.as_str());
         issues.push(Issue::action(subject, error, hint));
     }
     if rest > 0 {
-        let problem = format!("streams fail with {} other errors", thousands(rest as u64));
+        let others = counted(rest as u64, "other error", "other errors");
+        let problem = format!("streams fail with {others}");
         let hint = "see the streams below, the worst first";
         issues.push(Issue::action("more", problem, hint));
     }
@@ -89,8 +93,5 @@ fn nonzero(streams: &[AssessedStream<'_>], value: fn(&AssessedStream<'_>) -> u64
 }
 
 fn count_streams(values: &[u64]) -> String {
-    match values.len() {
-        1 => "1 stream".to_owned(),
-        some => format!("{} streams", thousands(some as u64)),
-    }
+    counted(values.len() as u64, "stream", "streams")
 }

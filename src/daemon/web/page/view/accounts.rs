@@ -10,7 +10,7 @@ use crate::daemon::web::page::model::health::{AssessedStream, StreamHealth};
 use crate::daemon::web::page::model::intervals::{HOUR, by_interval};
 use crate::daemon::web::page::model::list::ListQuery;
 use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
-use crate::domain::format::{FROM_THE_BEGINNING, duration, history, thousands};
+use crate::domain::format::{FROM_THE_BEGINNING, counted, duration, history, thousands};
 use crate::domain::time::{Millis, UNBOUNDED_HISTORY_S};
 use crate::store::ThroughputBucket;
 
@@ -156,18 +156,18 @@ fn quota_chart(hours: &[ThroughputBucket], now: Millis, rate: Option<f64>) -> Ma
     let summary = if let (Some(rate), Some(percent)) = (rate, percent(most)) {
         format!("at most {percent:.0} % of {rate:.1} requests a second")
     } else {
-        let most = thousands(most);
-        format!("at most {most} requests an hour, without a limit")
+        let most = counted(most, "request", "requests");
+        format!("at most {most} an hour, without a limit")
     };
     let bars: Vec<Bar> = requests
         .iter()
         .map(|(from, requests)| {
             let share = percent(*requests);
             let share = share.map_or_else(String::new, |percent| format!(", {percent:.0} %"));
-            let (hour, count) = (hour_text(*from), thousands(*requests));
+            let count = counted(*requests, "request", "requests");
             Bar {
                 value: *requests as f64,
-                text: format!("{hour}: {count} requests{share}"),
+                text: format!("{}: {count}{share}", hour_text(*from)),
             }
         })
         .collect();

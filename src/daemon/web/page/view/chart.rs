@@ -5,7 +5,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay};
-use crate::domain::format::thousands;
+use crate::domain::format::counted;
 
 /// Width of a bar with its spacing, and height of a chart, in SVG units. The style sheet sets the
 /// displayed size.
@@ -164,11 +164,9 @@ fn strip_label(days: &[StreamDay]) -> String {
     } else {
         counts.join(", ")
     };
-    let most = thousands(max_messages(days));
-    format!(
-        "last {} days: {counts}; at most {most} messages a day",
-        days.len()
-    )
+    let most = counted(max_messages(days), "message", "messages");
+    let last = counted(days.len() as u64, "day", "days");
+    format!("last {last}: {counts}; at most {most} a day")
 }
 
 #[cfg(test)]

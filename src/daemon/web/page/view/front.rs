@@ -16,7 +16,7 @@ use crate::daemon::web::page::model::intervals::{DAY, by_interval};
 use crate::daemon::web::page::model::issue::{Issue, Severity};
 use crate::daemon::web::page::model::list::{ListQuery, SortOrder, StreamList};
 use crate::daemon::web::page::snapshot::PageSnapshot;
-use crate::domain::format::{bytes, duration, history, thousands};
+use crate::domain::format::{bytes, counted, duration, history, thousands};
 use crate::domain::time::Millis;
 
 /// The contents of the front page.
@@ -80,14 +80,13 @@ impl FrontPage<'_> {
         };
         let messages = self.streams.iter().map(|stream| stream.status.messages);
         let messages: u64 = messages.sum();
-        let noun = if messages == 1 { "message" } else { "messages" };
         html! {
             div class={ "headline " (class) } {
                 span.sign aria-hidden="true" { (sign) }
                 div {
                     h1 { (code_spans(&self.headline.text)) }
                     p {
-                        (thousands(messages)) " " (noun)
+                        (counted(messages, "message", "messages"))
                         " (a message in two streams counts twice), "
                         (bytes(self.snapshot.bytes))
                         " in " (untrusted(&self.snapshot.location))

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::layout::{ago, prose, untrusted};
 use crate::daemon::web::page::snapshot::PageSnapshot;
-use crate::domain::format::{duration, thousands};
+use crate::domain::format::{counted, duration, thousands};
 use crate::domain::time::Millis;
 use crate::store::{PassRecord, RunTotals};
 
@@ -73,13 +73,12 @@ fn pass_row(pass: &PassRecord, is_latest: bool, now: Millis) -> Markup {
 fn pass_result(tally: &RunTotals) -> Markup {
     let errors = match tally.errors {
         0 => None,
-        1 => Some("1 error".to_owned()),
-        some => Some(format!("{} errors", thousands(some))),
+        some => Some(counted(some, "error", "errors")),
     };
     html! {
         (thousands(tally.new)) " new"
         @if tally.changed > 0 { ", " (thousands(tally.changed)) " changed" }
-        ", " (thousands(tally.requests)) " requests"
+        ", " (counted(tally.requests, "request", "requests"))
         @if let Some(errors) = errors { ", " strong { (errors) } }
         @if let Some(error) = &tally.last_error { ": " (prose(error)) }
     }

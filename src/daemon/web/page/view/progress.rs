@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::domain::format::{duration, thousands};
+use crate::domain::format::{counted, duration, thousands};
 use crate::sync::progress::ProgressSnapshot;
 
 /// Renders the progress of a backlog; nothing if none of it is left.
@@ -16,7 +16,7 @@ pub(crate) fn progress_bar(progress: ProgressSnapshot) -> Markup {
                     (percent) " %"
                 }
                 " " (percent) " %: " (thousands(fetched)) " of "
-                (about) (thousands(all)) " messages"
+                (about) (counted(all, "message", "messages"))
                 @if !progress.left.is_zero() {
                     ", about " (duration(progress.left.as_secs().max(1))) " left"
                 }

@@ -9,7 +9,7 @@ use super::layout::{badge, footer, layout, prose, timestamp, truncated, untruste
 use crate::daemon::web::limits::{MAX_LEDGER_ROWS, MAX_RANGES};
 use crate::daemon::web::page::model::calendar::{DayState, StreamDay, month_of};
 use crate::daemon::web::page::model::health::AssessedStream;
-use crate::domain::format::{duration, history, thousands};
+use crate::domain::format::{counted, duration, history, thousands};
 use crate::domain::time::{Day, Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::{LedgerRow, StreamId};
@@ -179,7 +179,8 @@ impl StreamPage<'_> {
                 state = format!("{state}, {} {name}", duration(seconds));
             }
         }
-        let label = format!("{date}: {state}, {} messages", thousands(day.messages));
+        let messages = counted(day.messages, "message", "messages");
+        let label = format!("{date}: {state}, {messages}");
         let is_current = day.day == self.day;
         html! {
             td class=(day.state.name()) title=(state) {
