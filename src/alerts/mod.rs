@@ -31,5 +31,5 @@ pub mod rules;
 pub mod text;
 mod webhook;
 
-pub use monitor::AlarmMonitor;
+pub use monitor::{AlarmMonitor, CheckScope};
 pub use webhook::WebhookError;

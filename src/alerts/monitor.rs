@@ -59,6 +59,17 @@ struct Observations {
     archive: ArchiveHealth,
 }
 
+/// The extent of a check. Each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckScope {
+    /// The recorded results of passes, and the disk.
+    Passes,
+    /// The streams of accounts in which some fail.
+    FailingStreams,
+    /// The history in the archive.
+    History,
+}
+
 impl std::fmt::Debug for AlarmMonitor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AlarmMonitor")
@@ -116,6 +127,7 @@ impl AlarmMonitor {
                 Ok(report) => {
                     let failure = report.account_failure();
                     passes.record_end(failure, report.has_answers, self.timer.now());
+                    passes.record_stream_failures(report.has_stream_failures());
                     archive.record_success();
                 }
                 Err(StoreError::InUse { .. }) => passes.release_to_other_process(),
@@ -157,18 +169,21 @@ impl AlarmMonitor {
         // The first one checks the history as well.
         let mut ticks = (0..ARCHIVE_CHECKS).cycle();
         loop {
-            let with_history = tokio::select! {
-                () = self.pass_ended.notified() => false,
-                _ = timer.tick() => ticks.next() == Some(0),
+            let scope = tokio::select! {
+                () = self.pass_ended.notified() => CheckScope::Passes,
+                _ = timer.tick() => match ticks.next() {
+                    Some(0) => CheckScope::History,
+                    _ => CheckScope::FailingStreams,
+                },
                 () = stop.cancelled() => return,
             };
-            self.check(with_history).await;
+            self.check(scope).await;
         }
     }
 
-    /// Checks the recorded results of passes; with `with_history`, also the history in the archive.
-    /// [`Self::run`] does so from time to time.
-    pub async fn check(&self, with_history: bool) {
+    /// Checks what belongs to the scope, and records the alarms that begin and end. [`Self::run`]
+    /// does so from time to time.
+    pub async fn check(&self, scope: CheckScope) {
         let mut records = self.records.lock().await;
         let now = self.clock.now();
         let check_time = CheckTime {
@@ -178,13 +193,16 @@ impl AlarmMonitor {
         let has_webhook = self.webhook.is_some();
         records.reload(&*self.store, now, has_webhook).await;
         let mut results = self.check_observations(&records, check_time.timer).await;
-        if with_history {
-            match self.check_history(&mut records).await {
-                Ok(found) => results.extend(found),
-                Err(error) => {
-                    tracing::debug!(%error, "the archive could not be read");
-                    lock(&self.observations).archive.record_failure(&error);
-                }
+        let found = match scope {
+            CheckScope::Passes => Ok(vec![]),
+            CheckScope::FailingStreams => self.check_failing_streams().await,
+            CheckScope::History => self.check_history(&mut records).await,
+        };
+        match found {
+            Ok(found) => results.extend(found),
+            Err(error) => {
+                tracing::debug!(%error, "the archive could not be read");
+                lock(&self.observations).archive.record_failure(&error);
             }
         }
         for result in results {
@@ -210,6 +228,25 @@ impl AlarmMonitor {
             results.extend(passes.check(account, timer));
         }
         results
+    }
+
+    /// Checks the streams of the accounts in which some failed lately. The archive is read only then.
+    async fn check_failing_streams(&self) -> Result<Vec<CheckResult>, StoreError> {
+        let failing: Vec<String> = {
+            let observations = lock(&self.observations);
+            let accounts = observations.passes.iter();
+            let failing = accounts.filter(|(_, passes)| passes.has_stream_failures());
+            failing.map(|(account, _)| account.clone()).collect()
+        };
+        if failing.is_empty() {
+            return Ok(vec![]);
+        }
+        let status = self.store.status().await?;
+        let check = |account: &String| {
+            let streams = status.iter().filter(|stream| stream.account == *account);
+            self.check_stuck_streams(account, &streams.collect::<Vec<_>>())
+        };
+        Ok(failing.iter().filter_map(check).collect())
     }
 
     /// Checks the history of the accounts that this process works on, and clears the alarms of

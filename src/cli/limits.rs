@@ -79,3 +79,7 @@ pub(super) const MAX_MEASURED_BYTES: usize = 1 << 20;
 pub(super) const MAX_COLUMN_WIDTH: usize = 60;
 /// The maximum number of inputs in the history of the prompt.
 pub(super) const MAX_HISTORY_ENTRIES: usize = 1000;
+
+/// A backlog that takes less time than this is fetched by the next pass. `status` need not announce
+/// when it would expire.
+pub(super) const ROUTINE_BACKLOG: Duration = Duration::from_mins(1);

@@ -133,7 +133,8 @@ impl ProgressOutput for ProgressBar {
         let fetched = thousands(snapshot.fetched);
         let requests = counted(snapshot.requests, "request", "requests");
         let (expected, left) = (expected_text(snapshot), remaining_text(snapshot));
-        self.set_message(format!("{fetched} of {expected}  {requests}  {left} left"));
+        let left = left.map_or_else(String::new, |left| format!("  {left} left"));
+        self.set_message(format!("{fetched} of {expected}  {requests}{left}"));
     }
 
     fn close(&self, _: Option<ProgressSnapshot>) {
@@ -146,8 +147,10 @@ fn expected_text(snapshot: ProgressSnapshot) -> String {
     approximate(snapshot, counted(snapshot.expected, "message", "messages"))
 }
 
-fn remaining_text(snapshot: ProgressSnapshot) -> String {
-    approximate(snapshot, duration(snapshot.left.as_secs()))
+/// Returns the estimated time until all is fetched; `None` while nothing is known about it.
+fn remaining_text(snapshot: ProgressSnapshot) -> Option<String> {
+    let left_s = snapshot.left.as_secs().max(1);
+    (!snapshot.left.is_zero()).then(|| approximate(snapshot, duration(left_s)))
 }
 
 fn approximate(snapshot: ProgressSnapshot, figure: String) -> String {
@@ -171,7 +174,7 @@ mod tests {
         };
         assert_eq!(
             (expected_text(snapshot), remaining_text(snapshot)),
-            ("12,400 messages".to_owned(), "1m 23s".to_owned())
+            ("12,400 messages".to_owned(), Some("1m 23s".to_owned()))
         );
         let guess = ProgressSnapshot {
             is_estimate: true,
@@ -179,7 +182,12 @@ mod tests {
         };
         assert_eq!(
             (expected_text(guess), remaining_text(guess)),
-            ("~12,400 messages".to_owned(), "~1m 23s".to_owned())
+            ("~12,400 messages".to_owned(), Some("~1m 23s".to_owned()))
         );
+        let unknown = ProgressSnapshot {
+            left: Duration::ZERO,
+            ..guess
+        };
+        assert_eq!(remaining_text(unknown), None);
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
+use super::limits::ROUTINE_BACKLOG;
 use super::open_archive::open_to_read;
 use super::output::{print_json, print_line};
 use super::table::duration;
@@ -15,6 +16,7 @@ use crate::daemon::status_report::report_streams;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::clock::Clock;
 use crate::domain::time::Millis;
+use crate::store::StreamStatus;
 use crate::sync::forecast::{Forecast, forecast, request_rates};
 
 #[derive(Debug, clap::Args)]
@@ -59,7 +61,17 @@ pub(super) async fn run(
         }
         (false, false) => {
             summary::print_streams(&streams, now.second());
-            forecasts.iter().for_each(print_forecast);
+            let archive_fails = alarms
+                .iter()
+                .any(|alarm| alarm.subject.kind.concerns_archive());
+            for forecast in &forecasts {
+                let is_failing = |stream: &StreamStatus| {
+                    stream.account == forecast.account
+                        && (stream.pause.is_some() || stream.account_error.is_some())
+                };
+                let is_blocked = archive_fails || streams.iter().any(is_failing);
+                print_forecast(forecast, is_blocked);
+            }
             alarms::print_alarms(&alarms, now);
         }
     }
@@ -83,25 +95,27 @@ fn disk_alarm(problem: DetectedProblem, now: Millis) -> Alarm {
     }
 }
 
-fn print_forecast(forecast: &Forecast) {
+/// Prints the time at which missing history begins to expire, and the estimated time to fetch it.
+/// Prints nothing if the next pass is expected to fetch all of it. `is_blocked`: nothing can be
+/// archived at present, so that no time can be told.
+fn print_forecast(forecast: &Forecast, is_blocked: bool) {
     let Forecast {
         account, outlook, ..
     } = forecast;
     let Some(expires_at) = outlook.expires_at else {
         return;
     };
-    print_line("");
     if let Some(loss) = loss::loss_message(account, forecast.rate, outlook) {
-        print_line(loss);
+        print_line(format_args!("\n{loss}"));
         return;
     }
-    let rest = if forecast.has_density {
-        let time = duration(outlook.duration.as_secs());
-        format!("fetching it takes {time}")
-    } else {
-        "`backscroll plan` counts it".to_owned()
+    let rest = match forecast.time_left() {
+        _ if is_blocked => "nothing can be archived at present".to_owned(),
+        Some(time) if time < ROUTINE_BACKLOG => return,
+        Some(time) => format!("fetching it takes about {}", duration(time.as_secs())),
+        None => "`backscroll plan` counts it".to_owned(),
     };
     print_line(format_args!(
-        "{account}: missing history begins to expire at {expires_at}; {rest}"
+        "\n{account}: missing history begins to expire at {expires_at}; {rest}"
     ));
 }

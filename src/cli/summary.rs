@@ -165,13 +165,7 @@ fn print_account_notes(streams: &[StreamStatus]) {
     for (account, RecordedError { error, hint }) in
         by_account(streams, |stream| stream.discovery_error.as_ref())
     {
-        print_with_hint(
-            format_args!(
-                "\n{account}: discovery of further streams fails: {}",
-                sanitized(error)
-            ),
-            format_args!("streams that are already followed are archived all the same; {hint}"),
-        );
+        print_with_hint(format_args!("\n{account}: {}", sanitized(error)), hint);
     }
     for (account, settle) in by_account(streams, |stream| stream.settle_override.as_ref()) {
         let age = duration(settle.as_secs());

@@ -105,10 +105,13 @@ fn progress_text(progress: ProgressSnapshot) -> String {
         return counted(progress.new, "new message", "new messages");
     }
     let about = if progress.is_estimate { "about " } else { "" };
-    let left = time_left(progress.left);
+    let left = match progress.left {
+        Duration::ZERO => String::new(),
+        left => format!(", {}", time_left(left)),
+    };
     let fetched = thousands(fetched);
     let expected = counted(expected, "message", "messages");
-    format!("{fetched} of {about}{expected} fetched, {left}")
+    format!("{fetched} of {about}{expected} fetched{left}")
 }
 
 fn time_left(time: Duration) -> String {
@@ -169,6 +172,14 @@ mod tests {
             left,
             ..ProgressSnapshot::default()
         };
+        let unknown = ProgressSnapshot {
+            left: Duration::ZERO,
+            ..busy
+        };
+        assert_eq!(
+            status([("shop", DriverState::Starting)], unknown),
+            "catching up: 1 account · 3,400 of about 60,000 messages fetched"
+        );
         assert_eq!(
             status([("shop", DriverState::Starting)], busy),
             "catching up: 1 account · 3,400 of about 60,000 messages fetched, about 42 minutes left"

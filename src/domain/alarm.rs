@@ -85,9 +85,10 @@ impl AlarmKind {
         match self {
             Self::Parked | Self::Lost | Self::Disk | Self::Silent => Duration::ZERO,
             Self::Archive => Duration::from_mins(2),
-            // With the interval of the checks, it is reported within five minutes.
+            // With the interval of the checks, both are reported within five minutes. It takes
+            // three passes until a stream counts as stuck.
             Self::Failing => Duration::from_mins(4),
-            Self::Stuck => Duration::from_mins(5),
+            Self::Stuck => Duration::from_mins(3),
             Self::LossAhead => Duration::from_mins(10),
         }
     }

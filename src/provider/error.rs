@@ -58,6 +58,25 @@ pub enum ProviderError {
         fault: String,
     },
 
+    /// The provider serves pages, or items of a page, without an end. The bound protects this
+    /// machine.
+    #[error("{operation}: {fault}")]
+    Endless {
+        operation: &'static str,
+        fault: String,
+    },
+
+    /// The provider accepts a question again and again, and never has the answer ready.
+    #[error("{operation}: {fault}")]
+    NeverReady {
+        operation: &'static str,
+        fault: String,
+    },
+
+    /// The provider's `Date` headers contradict each other.
+    #[error("clock: {fault}")]
+    ClockInDoubt { fault: String },
+
     /// Agora named another host as the location of an answer. Following it would hand out the
     /// credentials.
     #[error("{operation}: the provider points to another host ({host}), which is not followed")]
@@ -124,6 +143,9 @@ impl ProviderError {
             Self::Refused { .. }
             | Self::Failed { .. }
             | Self::Malformed { .. }
+            | Self::Endless { .. }
+            | Self::NeverReady { .. }
+            | Self::ClockInDoubt { .. }
             | Self::Unsendable { .. }
             | Self::ForeignLocation { .. }
             | Self::HistoryChanged { .. }
@@ -177,7 +199,13 @@ impl ProviderError {
 
     /// True if the same operation may succeed when it is repeated at once.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Failed { .. } | Self::Malformed { .. })
+        matches!(
+            self,
+            Self::Failed { .. }
+                | Self::Malformed { .. }
+                | Self::NeverReady { .. }
+                | Self::ClockInDoubt { .. }
+        )
     }
 
     /// Advice to the operator.
@@ -186,15 +214,26 @@ impl ProviderError {
             Self::Unreachable { .. } => {
                 "nothing is lost; the next pass tries again. If it lasts, check whether base_url answers from this machine"
             }
-            Self::Credentials { .. } => {
-                "renew the account's credentials, or correct them in the configuration; changed \
-                 ones lift the pause, and so does `backscroll check`"
-            }
+            Self::Credentials { .. } => CREDENTIALS_HINT,
             Self::Refused { code, message, .. } | Self::Failed { code, message, .. } => {
                 refusal_hint(code, message.as_deref().unwrap_or_default())
             }
             Self::Malformed { .. } => {
-                "check that base_url leads to the provider itself; a proxy or a captive portal answers like this"
+                "check that base_url leads to the provider itself: a proxy or a captive portal \
+                 answers like this; if it does, the fault is the provider's, and the next pass asks \
+                 again"
+            }
+            Self::Endless { .. } => {
+                "the provider's fault: it serves without an end, and the other streams are archived \
+                 all the same; report it to the provider, or remove the stream"
+            }
+            Self::NeverReady { .. } => {
+                "the provider is overloaded or at fault; nothing is lost, and the next pass asks \
+                 again"
+            }
+            Self::ClockInDoubt { .. } => {
+                "check this machine's clock (`timedatectl`); if it is right, a cache or a proxy \
+                 before the provider answers with old times"
             }
             Self::Unsendable { .. } => {
                 "the names of the stream are too long for an address, or no address can hold them: remove the stream"
@@ -215,53 +254,223 @@ impl ProviderError {
     }
 }
 
+/// The advice for credentials that are refused, with whatever status.
+const CREDENTIALS_HINT: &str = "renew the account's credentials, or correct them in the \
+                                configuration; changed ones lift the pause, and so does \
+                                `backscroll check`";
+
 /// Returns the advice for a refusal, by the words in which providers refuse.
 fn refusal_hint(code: &str, message: &str) -> &'static str {
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if says(&["timestamp"]) {
         "set this machine's clock: the provider refuses a request whose time is too far off"
-    } else if says(&["signature", "public key", "pubkey"]) {
+    } else if says(&["rate limit", "too many", "too frequent", "quota"]) {
+        "lower requests_per_second of the account: other programs may use the same quota; nothing is \
+         lost, and the next pass tries again"
+    } else if says(&["signature", "public key", "pubkey", "session"]) {
         "check that private_key is the session key of user_id, and that its login has not expired; \
          a session key is valid for a day or a week"
     } else if says(&["user not found"]) {
         "check user_id, and that base_url is the node that knows this user"
+    } else if says(&[
+        "expired",
+        "token",
+        "credential",
+        "unauthorized",
+        "permission",
+        "denied",
+    ]) {
+        CREDENTIALS_HINT
+    } else if code.contains("403") {
+        "the account has no right to this stream: ask the provider for it, or remove the stream"
     } else if code.contains("404") {
         "there is nothing at this address: check base_url (scheme, host and port, without the path \
          of the API) and app_id"
-    } else {
+    } else if code.contains("400") {
         "check the provider's error text; a stream that names no user, channel or topic is refused"
+    } else {
+        "check the provider's error text; nothing is lost, and the next pass tries again"
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::time::Second;
+
+    const OPERATION: &str = "history";
+
+    fn refused(code: &str, message: &str) -> ProviderError {
+        ProviderError::Refused {
+            operation: OPERATION,
+            code: code.to_owned(),
+            message: Some(message.to_owned()),
+        }
+    }
+
+    /// A failure under status 200.
+    fn failed(code: &str, message: &str) -> ProviderError {
+        ProviderError::Failed {
+            operation: OPERATION,
+            code: code.to_owned(),
+            message: Some(message.to_owned()),
+        }
+    }
+
+    /// The words that only one kind of advice has.
+    const ADVICE: [&str; 15] = [
+        "private_key",
+        "renew the account's credentials",
+        "set this machine's clock",
+        "lower requests_per_second",
+        "user_id, and that base_url",
+        "nothing at this address",
+        "no right to this stream",
+        "names no user",
+        "captive portal",
+        "without an end",
+        "overloaded",
+        "timedatectl",
+        "too long for an address",
+        "number never ends",
+        "host that the provider names",
+    ];
 
     #[test]
-    fn advice_about_a_refusal_follows_its_words() {
-        for (code, message, advice) in [
-            ("code 1000", "signature verification failed", "private_key"),
+    fn each_failure_has_the_advice_that_fits_it_and_no_other() {
+        let fault = "a fault".to_owned();
+        let cases = [
+            (failed("code 1000", "session key expired"), "private_key"),
+            (failed("code 1000", "Invalid session"), "private_key"),
             (
-                "code 1000",
-                "public key does not belong to the user",
+                refused("code 1000", "signature verification failed"),
                 "private_key",
             ),
-            ("code 3001", "timestamp expired", "clock"),
-            ("code 404", "User not found", "user_id"),
-            ("status 404 Not Found", "", "base_url"),
-            ("status 400 Bad Request", "invalid filter", "error text"),
-        ] {
-            let refused = ProviderError::Refused {
-                operation: "history",
-                code: code.to_owned(),
-                message: Some(message.to_owned()),
-            };
-            assert!(
-                refused.hint().contains(advice),
-                "{message}: {}",
-                refused.hint()
-            );
+            (
+                refused("code 1000", "public key does not belong to the user"),
+                "private_key",
+            ),
+            (
+                failed("code 7", "token expired"),
+                "renew the account's credentials",
+            ),
+            (
+                refused("status 400 Bad Request", "permission denied"),
+                "renew the account's credentials",
+            ),
+            (
+                refused("code 3001", "timestamp expired"),
+                "set this machine's clock",
+            ),
+            (
+                failed("code 2005", "Too many requests"),
+                "lower requests_per_second",
+            ),
+            (
+                refused("code 404", "User not found"),
+                "user_id, and that base_url",
+            ),
+            (
+                refused("status 404 Not Found", ""),
+                "nothing at this address",
+            ),
+            (
+                refused("status 403 for this stream alone", ""),
+                "no right to this stream",
+            ),
+            (
+                refused("status 400 Bad Request", "invalid filter"),
+                "names no user",
+            ),
+            (
+                failed("code 500", "internal error"),
+                "error text; nothing is lost",
+            ),
+            (
+                ProviderError::Credentials {
+                    operation: OPERATION,
+                    status: 401,
+                    message: None,
+                },
+                "renew the account's credentials",
+            ),
+            (
+                ProviderError::Unreachable {
+                    operation: OPERATION,
+                    cause: "status 503".to_owned(),
+                    attempts: 1,
+                },
+                "whether base_url answers",
+            ),
+            (
+                ProviderError::Malformed {
+                    operation: OPERATION,
+                    fault: fault.clone(),
+                },
+                "captive portal",
+            ),
+            (
+                ProviderError::Endless {
+                    operation: OPERATION,
+                    fault: fault.clone(),
+                },
+                "without an end",
+            ),
+            (
+                ProviderError::NeverReady {
+                    operation: OPERATION,
+                    fault: fault.clone(),
+                },
+                "overloaded",
+            ),
+            (
+                ProviderError::ClockInDoubt {
+                    fault: fault.clone(),
+                },
+                "timedatectl",
+            ),
+            (
+                ProviderError::Unsendable {
+                    operation: OPERATION,
+                    fault,
+                },
+                "too long for an address",
+            ),
+            (
+                ProviderError::ForeignLocation {
+                    operation: OPERATION,
+                    host: "b.example".to_owned(),
+                },
+                "host that the provider names",
+            ),
+            (
+                ProviderError::HistoryChanged { attempts: 3 },
+                "next pass tries again",
+            ),
+            (
+                ProviderError::TooManyMessages {
+                    window: Window::new(Second(0), Second(60)).unwrap(),
+                    messages: 9,
+                },
+                "number never ends",
+            ),
+            (ProviderError::ClockWentBack, "next pass tries again"),
+            (
+                ProviderError::Paused {
+                    remaining: Duration::ZERO,
+                    reason: None,
+                },
+                "lifts the pause",
+            ),
+            (ProviderError::Stopped, "next pass tries again"),
+        ];
+        for (error, advice) in &cases {
+            let hint = error.hint();
+            assert!(hint.contains(advice), "{error}: {hint}");
+            let others = ADVICE.iter().filter(|other| *other != advice);
+            let unfit: Vec<_> = others.filter(|other| hint.contains(**other)).collect();
+            assert!(unfit.is_empty(), "{error}: {hint}: {unfit:?}");
         }
     }
 }

@@ -19,8 +19,7 @@ pub(super) async fn check_account(provider: &dyn Provider) -> Result<(), Provide
         }
         if begun.elapsed() > MAX_CLOCK_DOUBT {
             let fault = format!("its Date headers contradict each other; by the last one, {skew}");
-            let operation = "clock";
-            return Err(ProviderError::Malformed { operation, fault });
+            return Err(ProviderError::ClockInDoubt { fault });
         }
         sleep(CLOCK_POLL).await;
         provider.check_credentials().await?;

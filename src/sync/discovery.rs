@@ -15,6 +15,7 @@ use super::horizon::wanted_history;
 use super::limits::{MAX_DIRECTORY_REQUESTS, MAX_LISTING, MAX_LOGGED_STREAMS, MAX_PENDING_STREAMS};
 use super::purpose::Purpose;
 use super::session::{FollowedStream, Session};
+use crate::domain::format::counted;
 use crate::domain::identity::IdentifiedMessage;
 use crate::domain::participant::Participant;
 use crate::domain::stream::Stream;
@@ -112,13 +113,19 @@ impl AccountDiscovery {
             return Ok(());
         }
         let limit = provider.account().discover_limit.unwrap_or_default();
-        let error = format!(
-            "the limit of {limit} discovered streams is reached; at least {} others are left out",
-            self.left_out
+        let others = counted(
+            self.left_out as u64,
+            "more stream was found and is",
+            "more streams were found and are",
         );
-        let hint = "raise discover_limit if the names are real; messages with invented names may \
-                    come from any user"
-            .to_owned();
+        let error = format!(
+            "at least {others} left out: the account's limit is {}",
+            counted(limit as u64, "discovered stream", "discovered streams")
+        );
+        let hint = format!(
+            "raise discover_limit of the account (now {limit}) if the names are real, and restart \
+             or reload; messages with invented names may come from any user"
+        );
         if is_first {
             tracing::warn!(
                 account = provider.account().name,
@@ -266,9 +273,12 @@ impl DirectoryReader {
                 self.follow_in_archive(streams, &mut result).await?;
                 if let Some(failure) = error {
                     let account = &self.provider.account().name;
-                    let (error, hint) = (failure.to_string(), failure.hint().to_owned());
+                    let (error, hint) = (failure.to_string(), failure.hint());
                     tracing::warn!(account, error, hint, "a directory cannot be read");
-                    first_error.get_or_insert(RecordedError { error, hint });
+                    first_error.get_or_insert_with(|| RecordedError {
+                        error: format!("further streams cannot be discovered: {error}"),
+                        hint: format!("followed streams are archived all the same; {hint}"),
+                    });
                 }
                 if !has_more {
                     break;

@@ -100,6 +100,11 @@ impl PassReport {
         self.failure.as_ref().filter(|_| self.is_account_failure)
     }
 
+    /// True if some streams of a working account failed, or were not discovered.
+    pub fn has_stream_failures(&self) -> bool {
+        (self.failure.is_some() && !self.is_account_failure) || self.discovery_failed
+    }
+
     /// True if all wanted history that the provider is trusted to show is sealed, and all streams
     /// are known.
     pub fn is_complete(&self) -> bool {

@@ -22,11 +22,24 @@ pub struct PassHistory {
     is_ours: bool,
     /// The start of the running pass.
     running_since: Option<Millis>,
+    /// The start of the last pass that has ended.
+    last_begun: Option<Millis>,
+    /// True if streams failed in the last pass, or were not discovered.
+    last_had_failures: bool,
     condition: AccountCondition,
     /// The number of passes in which the account could be worked on.
     working_passes: u64,
-    /// For each failing stream, the value of `working_passes` when its error was first seen.
-    first_failed_at: HashMap<String, u64>,
+    /// For each failing stream, the first pass after which its error was seen.
+    first_failures: HashMap<String, FirstFailure>,
+}
+
+/// The first of a stream's consecutive failures.
+#[derive(Clone, Copy, Debug)]
+struct FirstFailure {
+    /// The value of `working_passes`.
+    pass: u64,
+    /// The start of the pass.
+    begun: Option<Millis>,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +87,7 @@ impl PassHistory {
     ) {
         self.is_ours = true;
         let begun = self.running_since.take().unwrap_or(now);
+        self.last_begun = Some(begun);
         // A pass that has brought something shows that the account worked until its end.
         let failing_since = if has_answers { now } else { begun };
         let condition = std::mem::take(&mut self.condition);
@@ -84,6 +98,16 @@ impl PassHistory {
         };
         let is_working = matches!(self.condition, AccountCondition::Working);
         self.working_passes += u64::from(is_working && has_answers);
+    }
+
+    /// Records if some streams failed in the pass that has just ended, or were not discovered.
+    pub fn record_stream_failures(&mut self, had_failures: bool) {
+        self.last_had_failures = had_failures;
+    }
+
+    /// True if streams failed in the last pass, or when they were last checked.
+    pub fn has_stream_failures(&self) -> bool {
+        self.last_had_failures || !self.first_failures.is_empty()
     }
 
     /// True if this process is known to work on the account.
@@ -149,7 +173,7 @@ impl PassHistory {
         if discovery_error.is_some() {
             failing.insert(DISCOVERY);
         }
-        self.first_failed_at
+        self.first_failures
             .retain(|stream, _| failing.contains(stream.as_str()));
         let mut result = CheckResult::for_whole(Some(account), AlarmKind::Stuck, None);
         for stream in streams {
@@ -157,30 +181,35 @@ impl PassHistory {
                 continue;
             };
             let key = stream.stream.clone();
-            if self.failed_passes(&key) >= FAILURES_BEFORE_ALARM {
+            if let Some(since) = self.failing_since(&key) {
                 let error = &failure.error;
                 let text = format!("the stream cannot be fetched, although others can: {error}");
                 let problem = DetectedProblem::of_stream(key, text, &failure.hint);
-                result.problems.push(problem);
+                result.problems.push(problem.lasting_since(since));
             } else {
                 result.inconclusive.insert(key);
             }
         }
         if let Some(failure) = discovery_error
-            && self.failed_passes(DISCOVERY) >= FAILURES_BEFORE_ALARM
+            && let Some(since) = self.failing_since(DISCOVERY)
         {
-            let text = format!("streams are not discovered: {}", failure.error);
-            result
-                .problems
-                .push(DetectedProblem::new(text, &failure.hint));
+            let problem = DetectedProblem::new(&failure.error, &failure.hint);
+            result.problems.push(problem.lasting_since(since));
         }
         Some(result)
     }
 
-    /// Returns the number of passes since a stream's failure was first seen.
-    fn failed_passes(&mut self, stream: &str) -> u64 {
-        let first = self.first_failed_at.entry(stream.to_owned());
-        self.working_passes - *first.or_insert(self.working_passes) + 1
+    /// Returns the start of a failing stream's first failed pass, if enough of them have failed.
+    fn failing_since(&mut self, stream: &str) -> Option<Millis> {
+        let first = self.first_failures.entry(stream.to_owned());
+        let first = *first.or_insert(FirstFailure {
+            pass: self.working_passes,
+            begun: self.last_begun,
+        });
+        let failed_passes = self.working_passes - first.pass + 1;
+        first
+            .begun
+            .filter(|_| failed_passes >= FAILURES_BEFORE_ALARM)
     }
 }
 

@@ -200,7 +200,7 @@ impl AgoraApi {
             }
         }
         let fault = format!("still in progress after {MAX_POLLS} polls");
-        Err(ProviderError::Malformed {
+        Err(ProviderError::NeverReady {
             operation: OPERATION,
             fault,
         })

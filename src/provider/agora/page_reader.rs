@@ -178,7 +178,7 @@ impl PageReader {
             }
         }
         let fault = format!("{MAX_READ_ATTEMPTS} handles in a row expired unread");
-        Err(ProviderError::Malformed {
+        Err(ProviderError::NeverReady {
             operation: OPERATION,
             fault,
         })

@@ -45,7 +45,7 @@ impl ListDiscovery {
             }
         }
         let fault = format!("the list has no end: {MAX_LIST_PAGES} pages were read");
-        Err(ProviderError::Malformed {
+        Err(ProviderError::Endless {
             operation: list,
             fault,
         })

@@ -371,7 +371,7 @@ impl Topic {
             };
             if page > MAX_COUNTED_PAGES {
                 let fault = format!("the topic has no end: page {last_page} still holds messages");
-                return Err(ProviderError::Malformed {
+                return Err(ProviderError::Endless {
                     operation: "history",
                     fault,
                 });

@@ -33,6 +33,14 @@ pub struct Forecast {
     pub streams: BTreeMap<String, (Second, Loss)>,
 }
 
+impl Forecast {
+    /// Returns the estimated time until nothing is missing. `None` if nothing tells how dense the
+    /// history is, or how many requests a second are sent.
+    pub fn time_left(&self) -> Option<Duration> {
+        (self.has_density && self.rate.is_some()).then_some(self.outlook.duration)
+    }
+}
+
 /// Reads the recent request rate of every account, for [`forecast`].
 pub async fn request_rates(
     archive: &dyn Archive,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use backscroll::alerts::AlarmMonitor;
+use backscroll::alerts::{AlarmMonitor, CheckScope};
 use backscroll::config::{Config, UsedSecrets};
 use backscroll::daemon::Ticks;
 use backscroll::domain::alarm::{Alarm, AlarmKind};
@@ -106,7 +106,7 @@ fn alarms_of_dead_account(outage: &Outage, worked_before: bool) -> (TestEnv, Vec
                 monitor.pass_ends(account.name(), &outcome);
                 failed += usize::from(outcome.unwrap().account_failure().is_some());
             }
-            monitor.check(true).await;
+            monitor.check(CheckScope::History).await;
             failed
         };
         if worked_before {

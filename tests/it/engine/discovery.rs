@@ -345,7 +345,7 @@ fn failing_event_feed_stops_no_stream() {
     let edge = env.settled_edge();
     env.sync()
         .assert_incomplete()
-        .assert_prints("discovery of further streams fails: events: refused with status 404");
+        .assert_prints("further streams cannot be discovered: events: refused with status 404");
     env.assert_archive_equals_truth(edge);
     env.world().script().clear();
     env.sync().assert_ok();
@@ -394,7 +394,8 @@ fn refused_directory_is_reported_and_stops_no_stream() {
         _ => ProxyAction::Forward,
     });
     let edge = env.settled_edge();
-    let trouble = "discovery of further streams fails: groups: credentials refused with status 403";
+    let trouble =
+        "further streams cannot be discovered: groups: credentials refused with status 403";
     env.sync()
         .assert_incomplete()
         .assert_prints("NOT COMPLETE")
@@ -506,7 +507,7 @@ fn discovered_streams_are_limited_and_the_rest_is_reported() {
         );
     }
     let output = env.sync().assert_incomplete();
-    output.assert_prints("the limit of 20 discovered streams is reached");
+    output.assert_prints("the account's limit is 20 discovered streams");
     let found = streams(&env);
     assert_eq!(
         found.iter().filter(|(_, discovered)| *discovered).count(),
@@ -526,6 +527,6 @@ fn discovered_streams_are_limited_and_the_rest_is_reported() {
 fn directories_add_no_more_streams_than_the_limit() {
     let env = web3mq(&[]).with_account_setting("discover_limit", 3);
     let output = env.sync().assert_incomplete();
-    output.assert_prints("the limit of 3 discovered streams is reached");
+    output.assert_prints("the account's limit is 3 discovered streams");
     assert_eq!(streams(&env).len(), 3);
 }

@@ -70,12 +70,7 @@ fn account_issues(
             issues.extend(inactivity_issue(account, status, now));
         }
         if let Some(failure) = &status.discovery_error {
-            let problem = format!("the discovery of streams fails: {}", failure.error);
-            let hint = format!(
-                "streams that are followed already are still archived; {}",
-                failure.hint
-            );
-            issues.push(Issue::action(account, problem, hint));
+            issues.push(Issue::action(account, &failure.error, &failure.hint));
         }
         if !status.clock_skew.is_negligible() {
             let problem = format!("{}; the provider's is used instead", status.clock_skew);

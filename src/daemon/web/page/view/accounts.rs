@@ -13,6 +13,7 @@ use crate::daemon::web::page::snapshot::{AccountOverview, PageSnapshot};
 use crate::domain::format::{FROM_THE_BEGINNING, counted, duration, history, thousands};
 use crate::domain::time::{Millis, UNBOUNDED_HISTORY_S};
 use crate::store::ThroughputBucket;
+use crate::sync::forecast::Forecast;
 
 /// Renders a card for each account.
 pub(crate) fn account_cards(snapshot: &PageSnapshot, streams: &[AssessedStream<'_>]) -> Markup {
@@ -110,10 +111,12 @@ fn time_left(account: &AccountOverview, streams: &[&AssessedStream<'_>]) -> Opti
     }
     let progress = account.progress.filter(|progress| !progress.left.is_zero());
     let is_estimate = progress.is_some_and(|progress| progress.is_estimate);
-    let left = match (progress, &account.forecast) {
-        (Some(progress), _) => progress.left,
-        (None, Some(forecast)) if forecast.has_density => forecast.outlook.duration,
-        _ => return Some("not known yet".to_owned()),
+    let forecast_left = || account.forecast.as_ref().and_then(Forecast::time_left);
+    let left = progress
+        .map(|progress| progress.left)
+        .or_else(forecast_left);
+    let Some(left) = left else {
+        return Some("not known yet".to_owned());
     };
     let left = duration(left.as_secs().max(1));
     let or_more = if is_estimate { ", or more" } else { "" };
