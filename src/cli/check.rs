@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt as _};
+
 use super::accounts;
 use super::alarms::{end_account_alarms, says_nothing_works};
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
+use super::limits::PARALLEL_CHECKS;
 use super::open_archive::{open, open_to_read, require_writable};
 use super::output::{print_line, print_with_hint};
 use super::quota::SharedQuotas;
@@ -29,9 +32,14 @@ pub(super) async fn run(
     let shared = SharedQuotas::of(url, &providers, &clock).await;
     let troubled = known_trouble.unwrap_or_default();
     let mut outcome = ExitOutcome::Success;
-    for provider in &providers {
+    // A dead account takes minutes. The results are printed in the order of the accounts.
+    let checks = providers
+        .iter()
+        .map(|provider| async move { (provider, provider.check_credentials().await) });
+    let mut checks = stream::iter(checks).buffered(PARALLEL_CHECKS);
+    while let Some((provider, checked)) = checks.next().await {
         let name = &provider.account().name;
-        match provider.check_credentials().await {
+        match checked {
             Ok(()) => {
                 if troubled.contains(name) {
                     record_success(url, &**provider, clock.now()).await?;

@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use super::archive_args::ArchiveArgs;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::filter_args::FilterArgs;
 use super::limits::MAX_LISTED_RANGES;
-use super::open_archive::open_to_read;
+use super::open_archive::open_for_reader;
 use super::output::{print_line, print_with_hint};
 use super::table::{counted, sanitized, thousands};
-use crate::config::Config;
+use crate::config::DatabaseUrl;
 use crate::domain::clock::Clock;
 use crate::domain::format::sanitized_lines;
 use crate::reader::export::{
@@ -22,10 +23,8 @@ use crate::reader::resolve;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Format of the files
-    // The log has a format, too.
     #[arg(
-        id = "export_format",
-        long = "format",
+        long,
         value_enum,
         required_unless_present = "check",
         value_name = "FORMAT"
@@ -45,10 +44,13 @@ pub(super) struct Args {
         long,
         value_name = "DIR",
         conflicts_with_all = [
-            "export_format", "out", "account", "conversation", "sender", "since", "until"
+            "format", "out", "account", "conversation", "sender", "since", "until"
         ]
     )]
     check: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) archive: ArchiveArgs,
 }
 
 /// A format on the command line.
@@ -112,7 +114,7 @@ pub(super) fn check(folder: &Path) -> Result<ExitOutcome, CliError> {
 
 pub(super) async fn run(
     args: &Args,
-    config: &Config,
+    archive: &DatabaseUrl,
     clock: &dyn Clock,
 ) -> Result<ExitOutcome, CliError> {
     // Both are given unless there is a folder to check.
@@ -128,7 +130,7 @@ pub(super) async fn run(
         )));
     }
     let filter = args.filter.filter(clock.now())?;
-    let store = open_to_read(&config.database.url).await?;
+    let store = open_for_reader(archive).await?;
     let filter = resolve(&*store, filter).await?;
     let outcome = if is_output {
         match export_to_output(&*store, format, &filter).await {

@@ -83,3 +83,9 @@ pub(super) const MAX_HISTORY_ENTRIES: usize = 1000;
 /// A backlog that takes less time than this is fetched by the next pass. `status` need not announce
 /// when it would expire.
 pub(super) const ROUTINE_BACKLOG: Duration = Duration::from_mins(1);
+
+// check
+
+/// The maximum number of accounts whose credentials are checked at a time. Those of a host that does
+/// not answer take minutes each.
+pub(super) const PARALLEL_CHECKS: usize = 32;

@@ -40,7 +40,9 @@ pub(super) struct LogArgs {
     levels: Option<String>,
 
     /// Log format: human, json, journal, or auto, which depends on the destination of the log
+    // Commands have a format of their own.
     #[arg(
+        id = "log_format",
         long = "log-format",
         global = true,
         value_name = "FORMAT",

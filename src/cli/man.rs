@@ -24,8 +24,12 @@ const EXIT_STATUS: [(&str, &str); 4] = [
 
 const ENVIRONMENT_INTRODUCTION: &str =
     "An option on the command line takes precedence over its variable.";
-const ENVIRONMENT: [(&str, &str); 10] = [
+const ENVIRONMENT: [(&str, &str); 11] = [
     ("BACKSCROLL_CONFIG", "The configuration, like --config."),
+    (
+        "BACKSCROLL_DATABASE",
+        "The archive to read, like --database.",
+    ),
     ("BACKSCROLL_LOG", "The log levels, like --log."),
     (
         "BACKSCROLL_LOG_FORMAT",

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | which commands are there, and which exit status do they return | `mod` |
 //! | a command's flags and work | the file of its name |
-//! | how is an archive opened | `open_archive` |
+//! | how is an archive opened; how is one named without a configuration | `open_archive`, `archive_args` |
 //! | how do accounts of the configuration become providers | `accounts` |
 //! | where are log levels and formats applied | `logging` |
 //! | where are tables, progress and summaries printed | `table`, `progress`, `summary` |
@@ -18,6 +18,7 @@
 
 mod accounts;
 mod alarms;
+mod archive_args;
 mod check;
 mod completions;
 mod copy;
@@ -253,16 +254,28 @@ impl Cli {
                 check::run(&path, &config, clock).await
             }
             Command::Verify(args) => {
-                let config = load(args.used_secrets())?;
-                verify::run(&args, &config, clock).await
+                let archive = args.archive.find(|| load(args.used_secrets()))?;
+                verify::run(&args, &archive, clock).await
             }
-            Command::Status(args) => status::run(&args, &load(UsedSecrets::None)?, clock).await,
-            Command::Search(args) => search::run(&args, &load(UsedSecrets::None)?, &*clock).await,
-            Command::Sql(args) => sql::run(args, &load(UsedSecrets::None)?).await,
-            Command::Export(args) => match args.folder_to_check() {
-                Some(folder) => export::check(folder),
-                None => export::run(&args, &load(UsedSecrets::None)?, &*clock).await,
-            },
+            Command::Status(args) => {
+                let archive = args.archive.find(|| load(UsedSecrets::None))?;
+                status::run(&args, &archive, clock).await
+            }
+            Command::Search(args) => {
+                let archive = args.archive.find(|| load(UsedSecrets::None))?;
+                search::run(&args, &archive.url, &*clock).await
+            }
+            Command::Sql(args) => {
+                let archive = args.archive.find(|| load(UsedSecrets::None))?;
+                sql::run(args, &archive.url).await
+            }
+            Command::Export(args) => {
+                if let Some(folder) = args.folder_to_check() {
+                    return export::check(folder);
+                }
+                let archive = args.archive.find(|| load(UsedSecrets::None))?;
+                export::run(&args, &archive.url, &*clock).await
+            }
             Command::Copy(args) => copy::run(&args, &load(UsedSecrets::None)?, &*clock).await,
             Command::Requeue => requeue::run(&load(UsedSecrets::None)?, clock).await,
             Command::Migrate(args) => migrate::run(&args, &load(UsedSecrets::None)?, &*clock).await,

@@ -8,6 +8,7 @@ use crate::domain::clock::Clock;
 use crate::store::query::QueryConnection;
 use crate::store::{
     Archive, IfMissing, PostgresStore, SqliteStore, StoreError, describe_this_process,
+    permission_warning,
 };
 
 /// Opens the archive at a URL, for reading and for runs under a lease.
@@ -41,12 +42,27 @@ pub(super) async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, 
     })
 }
 
+/// Opens the archive that a person reads. Warns if every user of the machine can.
+pub(super) async fn open_for_reader(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError> {
+    warn_of_permissions(url);
+    open_to_read(url).await
+}
+
+fn warn_of_permissions(url: &DatabaseUrl) {
+    if let DatabaseUrl::Sqlite(path) = url
+        && let Some(warning) = permission_warning(path)
+    {
+        tracing::warn!("{warning}");
+    }
+}
+
 /// Opens the archive at a URL for the queries of people. A Postgres server stops each of them after
 /// `timeout`.
 pub(super) async fn open_to_query(
     url: &DatabaseUrl,
     timeout: Duration,
 ) -> Result<QueryConnection, StoreError> {
+    warn_of_permissions(url);
     match url {
         DatabaseUrl::Sqlite(path) => QueryConnection::open_sqlite(path).await,
         DatabaseUrl::Postgres(server) => {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use super::archive_args::{ArchiveArgs, ArchiveToRead};
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::limits::ROUTINE_BACKLOG;
-use super::open_archive::open_to_read;
+use super::open_archive::open_for_reader;
 use super::output::{print_json, print_line};
 use super::table::duration;
 use super::{accounts, alarms, loss, summary};
 use crate::alerts::check::DetectedProblem;
 use crate::alerts::rules::archive_health::disk_problem;
-use crate::config::Config;
 use crate::daemon::status_report::report_streams;
 use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::clock::Clock;
@@ -24,16 +24,23 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    pub(super) archive: ArchiveArgs,
 }
 
 pub(super) async fn run(
     args: &Args,
-    config: &Config,
+    archive: &ArchiveToRead,
     clock: Arc<dyn Clock>,
 ) -> Result<ExitOutcome, CliError> {
-    let providers = accounts::build_offline_providers(config, |_| true, &clock)?;
+    let providers = match &archive.config {
+        Some(config) => accounts::build_offline_providers(config, |_| true, &clock)?,
+        // Nothing is known about the limits of the providers, so nothing is forecast.
+        None => vec![],
+    };
     let now = clock.now();
-    let store = open_to_read(&config.database.url).await?;
+    let store = open_for_reader(&archive.url).await?;
     let streams = store.status().await?;
     let rates = request_rates(&*store, now).await?;
     let mut alarms = store.active_alarms().await?;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::accounts::{self, unknown_account};
+use super::archive_args::{ArchiveArgs, ArchiveToRead};
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
-use super::open_archive::{open, open_to_read, open_to_write};
+use super::open_archive::{open, open_for_reader, open_to_write};
 use super::output::{print_line, print_with_hint};
 use super::table::{counted, sanitized, thousands};
-use crate::config::{Config, UsedSecrets};
+use crate::config::UsedSecrets;
 use crate::daemon::signals;
 use crate::domain::clock::Clock;
 use crate::proof::manifest::{self, Manifest, ManifestKey};
@@ -30,11 +31,11 @@ pub(super) struct Args {
     account: Option<String>,
 
     /// Also compare the sealed windows with the current counts of the providers
-    #[arg(long)]
+    #[arg(long, conflicts_with = "database")]
     remote: bool,
 
     /// Refetch windows that differ, if the providers still have them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "database")]
     repair: bool,
 
     /// If the archive is intact, write the digests of all windows to this file, chained and signed
@@ -53,22 +54,25 @@ pub(super) struct Args {
     /// changed and signed with another key passes
     #[arg(long, value_name = "HEX", requires = "against")]
     public_key: Option<String>,
+
+    #[command(flatten)]
+    pub(super) archive: ArchiveArgs,
 }
 
 pub(super) async fn run(
     args: &Args,
-    config: &Config,
+    archive: &ArchiveToRead,
     clock: Arc<dyn Clock>,
 ) -> Result<ExitOutcome, CliError> {
     let account = args.account.as_deref();
     let key = args.key.as_deref().map(ManifestKey::read).transpose()?;
     let manifest = args.read_manifest()?;
     let store = if args.repair {
-        open_to_write(&config.database.url, IfMissing::Refuse, &*clock).await?
+        open_to_write(&archive.url, IfMissing::Refuse, &*clock).await?
     } else if args.remote {
-        open(&config.database.url, IfMissing::Refuse).await?
+        open(&archive.url, IfMissing::Refuse).await?
     } else {
-        open_to_read(&config.database.url).await?
+        open_for_reader(&archive.url).await?
     };
     require_account(&*store, account).await?;
     if let Some(manifest) = &manifest {
@@ -82,7 +86,11 @@ pub(super) async fn run(
     let mut report = verify(&*store, options).await?;
     let mut outcome = ExitOutcome::Success;
     let needs_repair = args.repair && report.faults() > 0;
-    if args.remote || needs_repair {
+    if let Some(config) = archive
+        .config
+        .as_ref()
+        .filter(|_| args.remote || needs_repair)
+    {
         let stop = CancellationToken::new();
         signals::cancel_on_signal(stop.clone())?;
         let providers = accounts::build_providers(config, account, &clock)?;

@@ -337,10 +337,13 @@ mod tests {
         "host that the provider names",
     ];
 
-    #[test]
-    fn each_failure_has_the_advice_that_fits_it_and_no_other() {
-        let fault = "a fault".to_owned();
-        let cases = [
+    fn fault() -> String {
+        "a fault".to_owned()
+    }
+
+    /// Refusals, with the advice that fits each.
+    fn refusals() -> Vec<(ProviderError, &'static str)> {
+        vec![
             (failed("code 1000", "session key expired"), "private_key"),
             (failed("code 1000", "Invalid session"), "private_key"),
             (
@@ -387,6 +390,12 @@ mod tests {
                 failed("code 500", "internal error"),
                 "error text; nothing is lost",
             ),
+        ]
+    }
+
+    /// All other failures, likewise.
+    fn other_failures() -> Vec<(ProviderError, &'static str)> {
+        vec![
             (
                 ProviderError::Credentials {
                     operation: OPERATION,
@@ -406,34 +415,32 @@ mod tests {
             (
                 ProviderError::Malformed {
                     operation: OPERATION,
-                    fault: fault.clone(),
+                    fault: fault(),
                 },
                 "captive portal",
             ),
             (
                 ProviderError::Endless {
                     operation: OPERATION,
-                    fault: fault.clone(),
+                    fault: fault(),
                 },
                 "without an end",
             ),
             (
                 ProviderError::NeverReady {
                     operation: OPERATION,
-                    fault: fault.clone(),
+                    fault: fault(),
                 },
                 "overloaded",
             ),
             (
-                ProviderError::ClockInDoubt {
-                    fault: fault.clone(),
-                },
+                ProviderError::ClockInDoubt { fault: fault() },
                 "timedatectl",
             ),
             (
                 ProviderError::Unsendable {
                     operation: OPERATION,
-                    fault,
+                    fault: fault(),
                 },
                 "too long for an address",
             ),
@@ -464,8 +471,12 @@ mod tests {
                 "lifts the pause",
             ),
             (ProviderError::Stopped, "next pass tries again"),
-        ];
-        for (error, advice) in &cases {
+        ]
+    }
+
+    #[test]
+    fn each_failure_has_the_advice_that_fits_it_and_no_other() {
+        for (error, advice) in refusals().iter().chain(&other_failures()) {
             let hint = error.hint();
             assert!(hint.contains(advice), "{error}: {hint}");
             let others = ADVICE.iter().filter(|other| *other != advice);

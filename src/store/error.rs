@@ -129,8 +129,8 @@ impl StoreError {
                  user), or name the server's own port in database.url"
             }
             Self::Open { source, .. } => remedy(source).unwrap_or(
-                "check database.url: it must name an SQLite file in a writable folder, \
-                 or a server that answers",
+                "check database.url or --database: it must name an SQLite file in a writable \
+                 folder, or a server that answers",
             ),
             Self::Path { fault, .. } => fault.hint(),
             Self::Denied { .. } => RIGHTS,
@@ -148,7 +148,10 @@ impl StoreError {
                 "run the command again; a user that may write in the archive's folder reads it \
                  beside a writer"
             }
-            Self::NotFound { .. } => "`backscroll sync` or `backscroll migrate` creates it",
+            Self::NotFound { .. } => {
+                "check the path or the database in database.url or --database; \
+                 `backscroll sync` or `backscroll migrate` creates a new archive"
+            }
             Self::OtherIdentity { difference, .. } if difference.part == IdentityPart::Node => {
                 "two nodes may have different histories: give this one another `name` in the \
                  configuration; if the node has moved and kept its history, name its earlier \
@@ -166,7 +169,7 @@ impl StoreError {
                  read with any SQL tool"
             }
             Self::UnknownSchema(_) => {
-                "check that database.url names the right file; the archive is unharmed"
+                "check that database.url or --database names the right file; the archive is unharmed"
             }
             Self::Database { source, .. } if is_unwritable(source) => {
                 "check if the disk is full, read-only or failing; no data is lost: \

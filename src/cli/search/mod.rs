@@ -5,12 +5,13 @@ mod json;
 mod print;
 
 use self::answer::{HitInContext, SearchAnswer};
+use super::archive_args::ArchiveArgs;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::filter_args::FilterArgs;
-use super::open_archive::open_to_read;
+use super::open_archive::open_for_reader;
 use super::output::print_json;
-use crate::config::Config;
+use crate::config::DatabaseUrl;
 use crate::domain::clock::Clock;
 use crate::domain::search::query::SearchQuery;
 use crate::reader::{completeness, resolve};
@@ -56,6 +57,9 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    pub(super) archive: ArchiveArgs,
 }
 
 /// The order of hits on the command line.
@@ -76,7 +80,7 @@ impl From<OrderArg> for HitOrder {
 
 pub(super) async fn run(
     args: &Args,
-    config: &Config,
+    archive: &DatabaseUrl,
     clock: &dyn Clock,
 ) -> Result<ExitOutcome, CliError> {
     let text = args.query.join(" ");
@@ -84,7 +88,7 @@ pub(super) async fn run(
         .parse()
         .map_err(|error| CliError::Usage(format!("the query `{text}`: {error}")))?;
     let filter = args.filter.filter(clock.now())?;
-    let store = open_to_read(&config.database.url).await?;
+    let store = open_for_reader(archive).await?;
     // The extent is read first: the index may only have grown when it is searched.
     let extent = store.index_extent().await?;
     if !extent.is_enabled {

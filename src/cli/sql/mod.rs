@@ -18,11 +18,12 @@ mod session;
 use std::io::{self, IsTerminal, Read as _};
 use std::time::Duration;
 
+use super::archive_args::ArchiveArgs;
 use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::limits::MAX_QUERY_BYTES;
 use super::open_archive::open_to_query;
-use crate::config::{Config, parse_duration};
+use crate::config::{DatabaseUrl, parse_duration};
 use format::ResultFormat;
 use session::Session;
 
@@ -33,9 +34,8 @@ pub(super) struct Args {
     query: Option<String>,
 
     /// Form of the result. Bytes are base64
-    // A global option is called `format`.
-    #[arg(long = "format", value_enum, default_value_t, value_name = "FORMAT")]
-    form: ResultFormat,
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: ResultFormat,
 
     /// Maximum duration of a query; 0s: no limit. A long query holds up the removal of old data from
     /// the log of an SQLite archive and from a Postgres database
@@ -46,17 +46,20 @@ pub(super) struct Args {
         value_parser = parse_timeout
     )]
     timeout: Duration,
+
+    #[command(flatten)]
+    pub(super) archive: ArchiveArgs,
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a duration like 30s, 10m or 2h".to_owned())
 }
 
-pub(super) async fn run(args: Args, config: &Config) -> Result<ExitOutcome, CliError> {
-    let connection = open_to_query(&config.database.url, args.timeout).await?;
+pub(super) async fn run(args: Args, archive: &DatabaseUrl) -> Result<ExitOutcome, CliError> {
+    let connection = open_to_query(archive, args.timeout).await?;
     let mut session = Session {
         connection,
-        format: args.form,
+        format: args.format,
         timeout: args.timeout,
     };
     let at_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();

@@ -211,8 +211,15 @@ pub(super) fn database_location(options: &PgConnectOptions) -> String {
         Some(path) => path.display().to_string(),
         None => options.get_host().to_owned(),
     };
-    let database = options.get_database().unwrap_or("(default)");
-    format!("{database} at {host}:{}", options.get_port())
+    let port = options.get_port();
+    match options.get_database() {
+        Some(database) => format!("{database} at {host}:{port}"),
+        // The server takes the one with the name of the user.
+        None => format!(
+            "{} at {host}:{port} (the URL names no database, so it is that of the user)",
+            options.get_username()
+        ),
+    }
 }
 
 impl_driver!(Postgres);

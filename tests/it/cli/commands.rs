@@ -1,11 +1,14 @@
 //! The commands as a user runs them.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Mutex;
 
 use serde_json::Value;
 
 use crate::support::config::AGORA;
 use crate::support::env::{TestEnv, run_command_in};
+use crate::support::fault_proxy::ProxyAction;
 
 const FEW: [&str; 5] = ["--messages", "120", "--topic-messages", "80", "--plain"];
 
@@ -227,6 +230,27 @@ fn status_without_archive_explains_how_to_create_one() {
         .assert_incomplete()
         .assert_prints("`backscroll sync` or `backscroll migrate` creates it");
     assert!(!env.archive_path().exists());
+}
+
+/// A dead account takes minutes, in which the others are to be checked.
+#[test]
+fn check_tries_all_accounts_at_the_same_time_and_reports_them_in_order() {
+    let env = TestEnv::new(&FEW);
+    let asked: Mutex<BTreeSet<bool>> = Mutex::default();
+    // No account is answered before both have asked.
+    let (env, _proxy) = env.behind_proxy(move |_, request| {
+        let is_web3mq = matches!(request.endpoint(), "history" | "list");
+        let mut asked = asked.lock().unwrap();
+        asked.insert(is_web3mq);
+        match asked.len() {
+            2 => ProxyAction::Forward,
+            _ => ProxyAction::reply(503, ""),
+        }
+    });
+    let output = env.run(&["check"]).assert_ok().stdout;
+    let lines = output.lines().filter(|line| line.starts_with("account"));
+    let lines: Vec<&str> = lines.collect();
+    assert_eq!(lines, ["account sandbox: ok", "account web3mq-1: ok"]);
 }
 
 #[test]

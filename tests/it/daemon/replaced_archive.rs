@@ -212,6 +212,14 @@ fn archive_is_private_and_a_wider_one_is_warned_about() {
         let said = env.sync().assert_ok().stderr;
         let warning = "every user of this machine may open the archive archive.db";
         assert_eq!(said.contains(warning), is_warned, "{mode:o}: {said}");
+        for command in ["status", "verify"] {
+            let said = env.run(&[command]).assert_ok().stderr;
+            assert_eq!(
+                said.contains(warning),
+                is_warned,
+                "{command} {mode:o}: {said}"
+            );
+        }
         let said = env.run(&["check"]).assert_ok().stdout;
         assert_eq!(said.contains(warning), is_warned, "{mode:o}: {said}");
     }

@@ -379,6 +379,7 @@ pub(crate) fn command_in(dir: &Path, args: &[&str]) -> Command {
     command
         .current_dir(dir)
         .env_remove("BACKSCROLL_CONFIG")
+        .env_remove("BACKSCROLL_DATABASE")
         .env_remove("BACKSCROLL_LOG")
         .env_remove("COLUMNS")
         .args(args)

@@ -20,6 +20,7 @@ macro_rules! on_every_database {
 
 mod formats;
 mod hostile;
+mod named_archive;
 mod prompt;
 mod queries;
 mod query_env;

@@ -15,6 +15,8 @@ use crate::support::store_fixture::{SqlReader, StoreFixture, message, open_sqlit
 /// An archive with three messages.
 pub(super) struct QueryEnv {
     pub(super) env: TestEnv,
+    /// The name of the archive on a command line: a path, or a URL.
+    pub(super) archive: String,
     /// The name of the database on the shared server. `None` for SQLite.
     pub(super) database: Option<String>,
 }
@@ -28,7 +30,8 @@ impl QueryEnv {
             fill(&StoreFixture::with(store.clone(), reader).await).await;
             store.close().await;
         });
-        Self::with(env, None)
+        let archive = env.archive_path().display().to_string();
+        Self::with(env, archive, None)
     }
 
     pub(super) fn in_postgres() -> Self {
@@ -42,12 +45,16 @@ impl QueryEnv {
             fill(&StoreFixture::with(store.clone(), reader).await).await;
             store.close().await;
         });
-        Self::with(env, Some(database))
+        Self::with(env, url, Some(database))
     }
 
-    fn with(env: TestEnv, database: Option<String>) -> Self {
+    fn with(env: TestEnv, archive: String, database: Option<String>) -> Self {
         env.write_config();
-        Self { env, database }
+        Self {
+            env,
+            archive,
+            database,
+        }
     }
 
     /// Returns the text for the database of this archive.
