@@ -42,12 +42,12 @@ impl ArchiveArgs {
                 config: Some(config),
             });
         };
-        let url = if name.is_empty() || name.contains(':') {
-            name.parse()
-                .map_err(|error| CliError::Usage(format!("--database {error}")))?
-        } else {
-            DatabaseUrl::Sqlite(PathBuf::from(name))
+        let url = match name.as_str() {
+            "" => "sqlite:".parse(),
+            url if url.contains(':') => url.parse(),
+            path => Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
         };
+        let url = url.map_err(|error| CliError::Usage(format!("--database {error}")))?;
         Ok(ArchiveToRead { url, config: None })
     }
 }

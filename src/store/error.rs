@@ -149,8 +149,7 @@ impl StoreError {
                  beside a writer"
             }
             Self::NotFound { .. } => {
-                "check the path or the database in database.url or --database; \
-                 `backscroll sync` or `backscroll migrate` creates a new archive"
+                "check database.url or --database; `backscroll sync` or `backscroll migrate` creates it"
             }
             Self::OtherIdentity { difference, .. } if difference.part == IdentityPart::Node => {
                 "two nodes may have different histories: give this one another `name` in the \

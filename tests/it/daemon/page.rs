@@ -113,6 +113,10 @@ fn first_line_says_if_the_archive_is_complete() {
     );
 }
 
+fn counted_messages(n: i64) -> String {
+    format!("{n} message{}", if n == 1 { "" } else { "s" })
+}
+
 #[test]
 fn day_strip_counts_the_messages_sent_on_each_day() {
     let env = with_web_listener(TestEnv::new(&FEW).with_only("agora"), ANY_PORT);
@@ -130,7 +134,7 @@ fn day_strip_counts_the_messages_sent_on_each_day() {
         ));
         for (day, messages) in days {
             let page = server.get(&format!("/stream?id={id}&day={day}")).body;
-            let said = format!("{day}: sealed, {messages} messages");
+            let said = format!("{day}: sealed, {}", counted_messages(messages));
             assert!(
                 page.contains(&said),
                 "no `{said}` for {recipient} in {page}"
@@ -139,7 +143,7 @@ fn day_strip_counts_the_messages_sent_on_each_day() {
             most = most.max(messages);
         }
         assert!(
-            front.contains(&format!("; at most {most} messages a day\"")),
+            front.contains(&format!("; at most {} a day\"", counted_messages(most))),
             "{recipient}: {front}"
         );
     }

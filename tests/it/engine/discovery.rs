@@ -407,7 +407,7 @@ fn refused_directory_is_reported_and_stops_no_stream() {
     );
     let CommandOutput { stdout: out, .. } = env.run(&["status", "--json"]).assert_ok();
     assert!(
-        out.contains(r#""discovery_error":"groups: credentials refused"#),
+        out.contains(r#""discovery_error":"further streams cannot be discovered: groups: credentials refused"#),
         "{out}"
     );
     assert!(

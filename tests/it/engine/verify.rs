@@ -51,7 +51,7 @@ fn changed_message_is_reported_and_repaired(fixture: VerifyFixture) {
                 .verify(&["--repair"])
                 .assert_ok()
                 .assert_prints(said)
-                .assert_prints("windows refetched")
+                .assert_prints(" refetched, ")
                 .assert_prints("The archive is intact");
             fixture.assert_holds(&before, &format!("{provider}: {set}: {output:#?}"));
         }
@@ -270,7 +270,7 @@ fn messages_missing_by_the_provider_count_are_fetched(fixture: VerifyFixture) {
         .assert_incomplete()
         .assert_prints("the provider counts 1 more than when it was read")
         .assert_prints(&format!(
-            "a DIFFERENT number of messages in 1 of {all} streams"
+            "a DIFFERENT number of messages in 2 of {all} streams"
         ))
         .assert_prints("The archive is intact");
     let before = fixture.archived_rows().len();

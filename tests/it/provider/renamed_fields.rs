@@ -45,7 +45,7 @@ fn messages_that_cannot_be_read_are_quarantined_and_their_topic_is_in_doubt() {
             .assert_prints("in doubt");
         env.run(&["verify", "--remote"])
             .assert_incomplete()
-            .assert_prints("windows are in doubt");
+            .assert_prints("1 window is in doubt");
     }
 }
 
