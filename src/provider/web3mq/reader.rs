@@ -113,7 +113,7 @@ impl Web3mqWindowReader {
         let pages = self.rows.read_positions(topic, ends, total).await?;
         let rows = pages.into_iter().flat_map(|page| page.rows);
         let messages = counted(total, "message", "messages");
-        let doubt = format!("unreadable times in {messages}");
+        let doubt = format!("the times of {messages} cannot be read");
         Ok(FetchedWindow {
             provider_count: Some(total),
             doubt: Some(doubt),
