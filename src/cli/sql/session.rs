@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::format::{ResultFormat, ResultWriter};
@@ -81,7 +81,10 @@ impl Watch {
     fn start(timeout: Duration) -> Self {
         let stop = CancellationToken::new();
         let interrupted = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(watch(timeout, stop.clone(), interrupted.clone()));
+        // From here on ^C stops the query and not the process, even if the task runs later.
+        let interrupts = signal(SignalKind::interrupt());
+        let task = watch(timeout, interrupts, stop.clone(), interrupted.clone());
+        let task = tokio::spawn(task);
         Self {
             stop,
             interrupted,
@@ -100,10 +103,16 @@ impl Drop for Watch {
     }
 }
 
-async fn watch(timeout: Duration, stop: CancellationToken, interrupted: Arc<AtomicBool>) {
+async fn watch(
+    timeout: Duration,
+    interrupts: io::Result<Signal>,
+    stop: CancellationToken,
+    interrupted: Arc<AtomicBool>,
+) {
     let interrupt = async {
-        if ctrl_c().await.is_err() {
-            pending::<()>().await;
+        match interrupts {
+            Ok(mut interrupts) => drop(interrupts.recv().await),
+            Err(_) => pending().await,
         }
     };
     tokio::select! {
