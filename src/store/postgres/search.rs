@@ -5,41 +5,7 @@ use sqlx::postgres::Postgres;
 
 use crate::domain::search::query::SearchQuery;
 use crate::store::dialect::{PerWalkPath, WordSearch};
-use crate::store::sql::is_selected;
-
-/// See [`WordSearch::WALK`]. `OFFSET 0` makes the server look up each message that is walked through:
-/// it might read all hits from the index of words instead.
-macro_rules! walk {
-    ($path:literal) => {
-        concat!(
-            "
-    WITH walked AS MATERIALIZED (
-        SELECT m.id, m.sent_at_ms, m.conversation_id, m.sender_id
-        FROM message m
-        WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND ",
-            $path,
-            "
-        ORDER BY m.sent_at_ms DESC, m.id DESC
-        LIMIT $7)
-    SELECT e.examined, h.id, h.sent_at_ms, h.is_certain
-    FROM (SELECT count(*) AS examined FROM walked) e
-         LEFT JOIN (
-             SELECT m.id, m.sent_at_ms, CAST(w.is_certain AS BIGINT) AS is_certain
-             FROM walked m
-                  CROSS JOIN LATERAL (
-                      SELECT CAST(words IS NOT NULL AS INTEGER) AS is_certain
-                      FROM message_words
-                      WHERE id = m.id AND (words @@ CAST($8 AS TSQUERY) OR words IS NULL)
-                      OFFSET 0) w
-             WHERE ",
-            is_selected!(),
-            "
-             ORDER BY m.sent_at_ms DESC, m.id DESC
-             LIMIT $9) h ON TRUE
-    ORDER BY h.sent_at_ms DESC, h.id DESC"
-        )
-    };
-}
+use crate::store::sql::{is_selected, walks};
 
 /// All hits, in an order. The messages themselves are only read if something is selected that the
 /// index does not know.
@@ -72,11 +38,19 @@ macro_rules! hits {
 
 impl WordSearch for Postgres {
     const WALKS: &'static [u64] = &[500, 5_000];
-    const WALK: PerWalkPath = PerWalkPath {
-        by_time: walk!("$6 IS NULL"),
-        by_conversation: walk!("m.conversation_id = $6"),
-        by_sender: walk!("m.sender_id = $6"),
-    };
+    /// `OFFSET 0` makes the server look up each message that is walked through: it might read all hits
+    /// from the index of words instead.
+    const WALK: PerWalkPath = walks!(
+        "
+             SELECT m.id, m.sent_at_ms, CAST(w.is_certain AS BIGINT) AS is_certain
+             FROM walked m
+                  CROSS JOIN LATERAL (
+                      SELECT CAST(words IS NOT NULL AS INTEGER) AS is_certain
+                      FROM message_words
+                      WHERE id = m.id AND (words @@ CAST($8 AS TSQUERY) OR words IS NULL)
+                      OFFSET 0) w
+             WHERE TRUE"
+    );
     const HITS_BY_TIME: &'static str = hits!("");
     const HITS_BY_RELEVANCE: &'static str =
         hits!("ts_rank(coalesce(h.words, ''), CAST($6 AS TSQUERY)) DESC, ");

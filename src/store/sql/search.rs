@@ -12,6 +12,49 @@ macro_rules! displayed_columns {
 pub(in crate::store) const DISPLAYED_MESSAGE: &str =
     concat!(displayed_columns!(), "WHERE id = $1 AND sent_at_ms = $2");
 
+/// See [`WordSearch::WALK`](crate::store::dialect::WordSearch::WALK). `$hits` selects `id`,
+/// `sent_at_ms` and `is_certain` of the messages in `walked m` that match the query, `$8`, and ends
+/// in a condition that another one can follow.
+macro_rules! walk {
+    ($path:literal, $hits:literal) => {
+        concat!(
+            "
+    WITH walked AS MATERIALIZED (
+        SELECT m.id, m.sent_at_ms, m.conversation_id, m.sender_id
+        FROM message m
+        WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND ",
+            $path,
+            "
+        ORDER BY m.sent_at_ms DESC, m.id DESC
+        LIMIT $7)
+    SELECT e.examined, h.id, h.sent_at_ms, h.is_certain
+    FROM (SELECT count(*) AS examined FROM walked) e
+         LEFT JOIN (",
+            $hits,
+            " AND ",
+            $crate::store::sql::is_selected!(),
+            "
+             ORDER BY m.sent_at_ms DESC, m.id DESC
+             LIMIT $9) h ON TRUE
+    ORDER BY h.sent_at_ms DESC, h.id DESC"
+        )
+    };
+}
+pub(in crate::store) use walk;
+
+/// The walks through all messages, those of a conversation, and those of a sender, with `$hits` as in
+/// [`walk`].
+macro_rules! walks {
+    ($hits:literal) => {
+        $crate::store::dialect::PerWalkPath {
+            by_time: $crate::store::sql::walk!("$6 IS NULL", $hits),
+            by_conversation: $crate::store::sql::walk!("m.conversation_id = $6", $hits),
+            by_sender: $crate::store::sql::walk!("m.sender_id = $6", $hits),
+        }
+    };
+}
+pub(in crate::store) use walks;
+
 /// Return the messages of a conversation before or behind one, those nearest to it first. They bind
 /// the conversation, the time and the id of the message, and a limit.
 pub(in crate::store) const MESSAGES_BEFORE: &str = concat!(

@@ -4,40 +4,7 @@ use sqlx::sqlite::Sqlite;
 
 use crate::domain::search::query::SearchQuery;
 use crate::store::dialect::{PerWalkPath, WordSearch};
-use crate::store::sql::is_selected;
-
-/// See [`WordSearch::WALK`]. The ids of the messages that are walked through bound the part of the
-/// index that is read: messages that were sent together were mostly archived together.
-macro_rules! walk {
-    ($path:literal) => {
-        concat!(
-            "
-    WITH walked AS MATERIALIZED (
-        SELECT m.id, m.sent_at_ms, m.conversation_id, m.sender_id
-        FROM message m
-        WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2 AND ",
-            $path,
-            "
-        ORDER BY m.sent_at_ms DESC, m.id DESC
-        LIMIT $7)
-    SELECT e.examined, h.id, h.sent_at_ms, 1 AS is_certain
-    FROM (SELECT count(*) AS examined FROM walked) e
-         LEFT JOIN (
-             SELECT m.id, m.sent_at_ms
-             FROM walked m
-             WHERE m.id IN (SELECT rowid FROM archive_search
-                            WHERE archive_search MATCH $8
-                              AND rowid >= (SELECT min(id) FROM walked)
-                              AND rowid <= (SELECT max(id) FROM walked))
-               AND ",
-            is_selected!(),
-            "
-             ORDER BY m.sent_at_ms DESC, m.id DESC
-             LIMIT $9) h ON TRUE
-    ORDER BY h.sent_at_ms DESC, h.id DESC"
-        )
-    };
-}
+use crate::store::sql::{is_selected, walks};
 
 /// All hits, in an order.
 macro_rules! hits {
@@ -58,11 +25,17 @@ macro_rules! hits {
 
 impl WordSearch for Sqlite {
     const WALKS: &'static [u64] = &[1_000, 20_000];
-    const WALK: PerWalkPath = PerWalkPath {
-        by_time: walk!("$6 IS NULL"),
-        by_conversation: walk!("m.conversation_id = $6"),
-        by_sender: walk!("m.sender_id = $6"),
-    };
+    /// The ids of the messages that are walked through bound the part of the index that is read:
+    /// messages that were sent together were mostly archived together.
+    const WALK: PerWalkPath = walks!(
+        "
+             SELECT m.id, m.sent_at_ms, 1 AS is_certain
+             FROM walked m
+             WHERE m.id IN (SELECT rowid FROM archive_search
+                            WHERE archive_search MATCH $8
+                              AND rowid >= (SELECT min(id) FROM walked)
+                              AND rowid <= (SELECT max(id) FROM walked))"
+    );
     const HITS_BY_TIME: &'static str = hits!("");
     const HITS_BY_RELEVANCE: &'static str = hits!("s.rank, ");
     const COUNT_WITHOUT_WORDS: &'static str = "SELECT 0 AS messages";
