@@ -109,16 +109,29 @@ impl FilterCoverage {
         conversation: FoundConversation,
         window: Window,
     ) -> Vec<IncompleteRange> {
-        let asked = asked_window(&self.filter).intersect(window);
-        let Some(asked) = asked else {
+        let Some(mut filter) = self.filter_within(window) else {
             return Vec::new();
         };
-        let mut filter = self.filter.clone();
-        filter.filter.since = Some(asked.from().start());
-        filter.filter.until = Some(asked.to().start());
         filter.filter.conversation = Some(conversation.name.clone());
         filter.conversations = vec![conversation];
         Questions::of(&filter).answer(&self.streams, &filter).ranges
+    }
+
+    /// Returns the ranges of a window in which messages may be missing.
+    pub fn within(&self, window: Window) -> Vec<IncompleteRange> {
+        let filter = self.filter_within(window);
+        filter.map_or_else(Vec::new, |filter| {
+            Questions::of(&filter).answer(&self.streams, &filter).ranges
+        })
+    }
+
+    /// Returns the filter for its part of a window. `None` if it has none.
+    fn filter_within(&self, window: Window) -> Option<ResolvedFilter> {
+        let asked = asked_window(&self.filter).intersect(window)?;
+        let mut filter = self.filter.clone();
+        filter.filter.since = Some(asked.from().start());
+        filter.filter.until = Some(asked.to().start());
+        Some(filter)
     }
 
     /// Returns the ranges of the filter that the streams have sealed without a doubt, in the order of

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use sqlx::Pool;
 
 use super::driver::{Driver, DriverResult};
-use super::model::{IndexEntry, SelectedStatements};
+use super::error::StoreError;
+use super::model::IndexEntry;
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
+use super::snapshot::Snapshot;
 use crate::domain::search::query::SearchQuery;
 use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
@@ -309,15 +311,6 @@ pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
     /// Returns the place (`place`) in which a server keeps the archive. `None` if it is a file.
     const PLACE: Option<&'static str>;
 
-    /// The statements on the messages that a reader selects.
-    const SELECTED: SelectedStatements;
-
-    /// Returns names by their ids, as a JSON list.
-    const NAMES_BY_ID: &'static str;
-
-    /// Returns conversations with their accounts by their ids, as a JSON list.
-    const CONVERSATIONS_BY_ID: &'static str;
-
     /// Returns the places (`place`) of some texts that contain U+0000, which Postgres cannot store.
     /// `None`: the database itself refuses such texts.
     const FIND_NUL: Option<&'static str>;
@@ -330,6 +323,11 @@ pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
 
     /// Brings a view, by its name, to the schema of the readers. `None`: there is no other schema.
     const HAND_OUT_VIEW: Option<&'static str>;
+
+    /// Begins to read one state of the archive.
+    fn open_snapshot(
+        pool: &Pool<Self>,
+    ) -> impl Future<Output = Result<Box<dyn Snapshot>, StoreError>> + Send;
 
     /// Returns the folder on this machine that holds the archive at `location`. `None` if a server
     /// keeps it.

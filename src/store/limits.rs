@@ -84,9 +84,13 @@ pub(super) const CHUNK_GROWTH: u64 = 4;
 /// value costs more transactions.
 pub(super) const COPY_CHUNK_RUNS: u64 = 1000;
 
-/// Maximum number of messages in memory that a reader gets at once. A smaller value costs more
-/// statements; payloads of 32 KiB, the largest that a provider takes, then need 32 MiB.
-pub(super) const READ_PAGE_MESSAGES: u64 = 1000;
+/// Maximum number of messages in a page that a reader gets. A smaller value costs more statements of
+/// Postgres, a larger one memory.
+pub(super) const READ_PAGE_MESSAGES: usize = 1000;
+
+/// The bytes of payloads and other long values from which on a page gets no more messages. A larger
+/// value costs memory if messages are long, a smaller one statements of Postgres.
+pub(super) const READ_PAGE_BYTES: usize = 512 << 10;
 
 /// Maximum number of streams whose coverage is looked up one by one. Of more, one pass over the
 /// ledger finds the few that have breaks. A larger value costs more statements, a smaller one reads

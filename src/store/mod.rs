@@ -18,7 +18,7 @@
 //! | whole ledgers, reading messages in order | `audit.rs` |
 //! | pauses, errors and runs as a whole | `records.rs` |
 //! | names that readers filter by, coverage of streams | `reading.rs` |
-//! | messages that readers select, in one snapshot | `snapshot.rs`, `read_names.rs` |
+//! | messages that readers select, in one snapshot | `snapshot.rs`, `row_values.rs`, `read_names.rs`; its statements: `sqlite/snapshot.rs`, `postgres/snapshot.rs` |
 //! | a digest over all that is kept of messages | `content_digest.rs` |
 //! | status, summaries, charts | `reports.rs` |
 //! | recorded alarms, disk space | `alarms.rs` |
@@ -76,6 +76,7 @@ mod read_names;
 mod reading;
 mod records;
 mod reports;
+mod row_values;
 mod rows;
 mod schema;
 mod seal;
@@ -104,7 +105,7 @@ pub use model::{
     ConversationId, CopiedMessages, Cursor, DigestUpdate, DiskSpace, DisplayedMessage,
     ErrorSubject, Eviction, FiledConversation, FoundConversation, HitOrder, IndexExtent,
     KnownStream, LedgerDay, LedgerRow, NameKind, NewAccount, Origin, PassRecord, Pause,
-    QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath, ReadPosition, RecordedError,
+    QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath, RecordedError,
     RegisteredAccount, RequestRate, RunId, RunTotals, Seal, SearchHits, SelectedMessage, Selection,
     SenderId, StreamCoverage, StreamErrorRecord, StreamId, StreamLedger, StreamStatus,
     ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
@@ -113,13 +114,12 @@ pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;
 pub use process_id::describe_this_process;
 pub use quota::Quotas;
-pub use read_names::ReadNames;
 pub use reading::{Reading, StreamFilter};
 pub use records::Records;
 pub use reports::Reports;
 pub use schema::{Schema, ViewFile};
 pub use search::Search;
-pub use snapshot::Snapshot;
+pub use snapshot::{PageSender, Snapshot};
 pub use sql_store::{IfMissing, SqlStore};
 pub use sqlite::SqliteStore;
 pub use table::QueryTable;

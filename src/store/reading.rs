@@ -10,7 +10,7 @@ use super::driver::{Arg, fetch_all};
 use super::error::StoreError;
 use super::limits::MAX_STREAMS_READ_SINGLY;
 use super::model::{AccountId, FoundConversation, NameKind, SenderId, StreamCoverage, StreamId};
-use super::snapshot::{Snapshot, SqlSnapshot};
+use super::snapshot::Snapshot;
 use super::sql;
 use super::sql_store::SqlStore;
 use crate::domain::stream::Scope;
@@ -24,7 +24,7 @@ pub type StreamFilter<'a> = &'a (dyn Fn(Option<&Scope>) -> bool + Send + Sync);
 #[async_trait]
 pub trait Reading: Send + Sync {
     /// Begins to read one state of the archive.
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, StoreError>;
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError>;
 
     /// Returns the id of an account; `None` if the archive has none of this name.
     async fn find_account(&self, name: &str) -> Result<Option<AccountId>, StoreError>;
@@ -62,9 +62,8 @@ pub trait Reading: Send + Sync {
 
 #[async_trait]
 impl<DB: Dialect> Reading for SqlStore<DB> {
-    async fn snapshot(&self) -> Result<Box<dyn Snapshot + '_>, StoreError> {
-        let tx = self.begin_snapshot("snapshot").await?;
-        Ok(Box::new(SqlSnapshot { tx }))
+    async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.open_snapshot().await
     }
 
     async fn find_account(&self, name: &str) -> Result<Option<AccountId>, StoreError> {

@@ -1,18 +1,19 @@
-//! Reading messages in one snapshot of the archive, page by page.
+//! Reading messages in one snapshot of the archive.
 
 use async_trait::async_trait;
-use sqlx::Transaction;
+use tokio::sync::mpsc;
 
 use super::decode;
-use super::dialect::Dialect;
-use super::driver::{Arg, fetch_all, fetch_one};
+use super::driver::Arg;
 use super::error::StoreError;
-use super::limits::READ_PAGE_MESSAGES;
 use super::model::{
-    ChangeMark, ConversationId, ReadPath, ReadPosition, SelectedMessage, Selection,
+    ChangeMark, ConversationId, ReadPath, SelectedMessage, SelectedStatements, Selection,
 };
-use super::read_names::ReadNames;
+use super::row_values::DecodeRow;
 use crate::domain::time::Millis;
+
+/// Takes messages page by page.
+pub type PageSender = mpsc::Sender<Vec<SelectedMessage>>;
 
 /// One state of the archive. All that is read belongs to it, whatever is committed meanwhile.
 ///
@@ -33,39 +34,64 @@ pub trait Snapshot: Send {
         selection: &Selection,
     ) -> Result<Vec<ConversationId>, StoreError>;
 
-    /// Returns the next messages of the selection behind a position, in the order of time and then of
-    /// ids, and none at its end. It costs one range of the index of the path.
-    async fn page(
+    /// Sends the selected messages to `pages`, in the order of time and then of ids, in pages that are
+    /// never empty. It ends early if nobody receives them. Returns the mark of those that were sent.
+    /// It costs one range of the index of the path.
+    async fn send_messages(
         &mut self,
         selection: &Selection,
         path: ReadPath,
-        after: ReadPosition,
-        names: &mut ReadNames,
-    ) -> Result<Vec<SelectedMessage>, StoreError>;
+        pages: &PageSender,
+    ) -> Result<ChangeMark, StoreError>;
 }
 
-/// A read transaction.
-pub(super) struct SqlSnapshot<'a, DB: Dialect> {
-    pub(super) tx: Transaction<'a, DB>,
+/// A read transaction of a database.
+pub(super) trait SnapshotReader: Send {
+    /// Returns what `decode` makes of each row of a query.
+    fn read<T: Send + 'static>(
+        &mut self,
+        what: &'static str,
+        statement: &'static str,
+        args: &[Arg<'_>],
+        decode: DecodeRow<T>,
+    ) -> impl Future<Output = Result<Vec<T>, StoreError>> + Send;
+
+    /// See [`Snapshot::send_messages`].
+    fn send_messages(
+        &mut self,
+        selection: &Selection,
+        path: ReadPath,
+        pages: &PageSender,
+    ) -> impl Future<Output = Result<ChangeMark, StoreError>> + Send;
+}
+
+/// The step that failures of reading messages name.
+pub(super) const MESSAGES: &str = "messages";
+
+/// A snapshot in an SQL database.
+pub(super) struct SqlSnapshot<R> {
+    pub(super) reader: R,
+    pub(super) statements: &'static SelectedStatements,
 }
 
 #[async_trait]
-impl<DB: Dialect> Snapshot for SqlSnapshot<'_, DB> {
+impl<R: SnapshotReader> Snapshot for SqlSnapshot<R> {
     async fn first_moment(&mut self, selection: &Selection) -> Result<Option<Millis>, StoreError> {
         const WHAT: &str = "first message";
-        let statement = DB::SELECTED.first_moment.of(selection);
-        let rows = fetch_all::<DB>(&mut self.tx, WHAT, statement, &selection.args()).await?;
-        let moment = rows
-            .first()
-            .map(|row| decode::millis::<DB>(row, "sent_at_ms"));
-        moment.transpose()
+        let statement = self.statements.first_moment.of(selection);
+        let args = selection.args();
+        let moments = self.reader.read(WHAT, statement, &args, decode::number);
+        Ok(moments.await?.first().copied().map(Millis))
     }
 
     async fn change_mark(&mut self, selection: &Selection) -> Result<ChangeMark, StoreError> {
         const WHAT: &str = "change mark";
-        let statement = DB::SELECTED.change_mark.of(selection);
-        let row = fetch_one::<DB>(&mut self.tx, WHAT, statement, &selection.args()).await?;
-        decode::change_mark::<DB>(&row)
+        let statement = self.statements.change_mark.of(selection);
+        let args = selection.args();
+        let marks = self
+            .reader
+            .read(WHAT, statement, &args, decode::change_mark);
+        Ok(marks.await?.first().copied().unwrap_or_default())
     }
 
     async fn conversations(
@@ -73,45 +99,18 @@ impl<DB: Dialect> Snapshot for SqlSnapshot<'_, DB> {
         selection: &Selection,
     ) -> Result<Vec<ConversationId>, StoreError> {
         const WHAT: &str = "conversations";
-        let statement = DB::SELECTED.conversations.of(selection);
-        let rows = fetch_all::<DB>(&mut self.tx, WHAT, statement, &selection.args()).await?;
-        let ids = rows
-            .iter()
-            .map(|row| decode::int::<DB>(row, "conversation_id"));
-        ids.map(|id| id.map(ConversationId)).collect()
+        let statement = self.statements.conversations.of(selection);
+        let args = selection.args();
+        let ids = self.reader.read(WHAT, statement, &args, decode::number);
+        Ok(ids.await?.into_iter().map(ConversationId).collect())
     }
 
-    async fn page(
+    async fn send_messages(
         &mut self,
         selection: &Selection,
         path: ReadPath,
-        after: ReadPosition,
-        names: &mut ReadNames,
-    ) -> Result<Vec<SelectedMessage>, StoreError> {
-        const WHAT: &str = "messages";
-        let [_, to, account, conversation, sender] = selection.args();
-        let from = after.sent_at.max(selection.from);
-        let pages = &DB::SELECTED.page;
-        let (statement, of) = match path {
-            ReadPath::Time => (pages.by_time, None),
-            ReadPath::Sender => (pages.by_sender, None),
-            ReadPath::Conversation(id) => (pages.by_conversation, Some(id.0)),
-        };
-        let args = [
-            from.0.into(),
-            to,
-            account,
-            conversation,
-            sender,
-            after.id.into(),
-            READ_PAGE_MESSAGES.into(),
-            Arg::Int(of),
-        ];
-        let args = if of.is_some() { &args[..] } else { &args[..7] };
-        let rows = fetch_all::<DB>(&mut self.tx, WHAT, statement, args).await?;
-        names.resolve::<DB>(&mut self.tx, &rows).await?;
-        rows.iter()
-            .map(|row| names.selected_message::<DB>(row))
-            .collect()
+        pages: &PageSender,
+    ) -> Result<ChangeMark, StoreError> {
+        self.reader.send_messages(selection, path, pages).await
     }
 }

@@ -17,6 +17,7 @@ use super::interner::NameInterner;
 use super::lease::Leases;
 use super::limits::EXPLAIN_TIMEOUT;
 use super::limits::sqlite::MAX_LOG_BYTES;
+use super::snapshot::Snapshot;
 
 /// The treatment of an archive that does not exist when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +169,17 @@ impl<DB: Dialect> SqlStore<DB> {
         match self.read.begin_with(DB::BEGIN_SNAPSHOT).await {
             Ok(tx) => Ok(tx),
             Err(error) => Err(explain(&self.read, what, error).await),
+        }
+    }
+
+    /// Begins to read one state of the archive, on a connection of its own.
+    pub(super) async fn open_snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
+        self.require_unwritten()?;
+        match DB::open_snapshot(&self.read).await {
+            Err(StoreError::Database { what, source }) => {
+                Err(explain(&self.read, what, source).await)
+            }
+            opened => opened,
         }
     }
 

@@ -71,7 +71,7 @@ pub fn check_export(folder: &Path) -> Result<CheckReport, ExportError> {
             found,
         });
     };
-    let files = manifest.days.values().flat_map(|day| &day.files);
+    let files = manifest.files();
     let mut expected: BTreeMap<&str, &FileEntry> =
         files.map(|file| (file.path.as_str(), file)).collect();
     let mut report = CheckReport {

@@ -1,71 +1,29 @@
 //! The files of one day, from one snapshot.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::columns::kind_word;
 use super::encoder::{Encoder, FileSubject};
 use super::error::ExportError;
-use super::folder::ExportFolder;
 use super::format::ExportFormat;
 use super::layout::{conversation_file, day_folder, file_name};
-use super::manifest::FileEntry;
+use super::manifest::{FileEntry, PageSubject};
+use super::message_flow::MessageSink;
 use super::partial_file::{PartialFile, Sink};
 use crate::domain::message::ConversationKind;
 use crate::domain::time::Day;
 use crate::domain::window::Window;
 use crate::reader::FilterCoverage;
-use crate::store::{
-    ContentDigest, ConversationId, FoundConversation, ReadNames, ReadPath, ReadPosition,
-    SelectedMessage, Selection, Snapshot, StoreError,
-};
-
-/// Calls `visit` with each selected message, in the order of time; conversation by conversation if the
-/// selection names one or `is_by_conversation`.
-pub(super) async fn for_each_message(
-    snapshot: &mut dyn Snapshot,
-    selection: &Selection,
-    names: &mut ReadNames,
-    is_by_conversation: bool,
-    mut visit: impl FnMut(&SelectedMessage) -> Result<(), ExportError> + Send,
-) -> Result<(), ExportError> {
-    for path in read_paths(snapshot, selection, is_by_conversation).await? {
-        let mut after = ReadPosition::START;
-        loop {
-            let messages = snapshot.page(selection, path, after, names).await?;
-            let Some(last) = messages.last() else {
-                break;
-            };
-            after = ReadPosition::after(last);
-            messages.iter().try_for_each(&mut visit)?;
-        }
-    }
-    Ok(())
-}
-
-/// Returns the indexes through which a selection is read.
-async fn read_paths(
-    snapshot: &mut dyn Snapshot,
-    selection: &Selection,
-    is_by_conversation: bool,
-) -> Result<Vec<ReadPath>, StoreError> {
-    Ok(match (&selection.conversation, selection.sender) {
-        _ if is_by_conversation || selection.conversation.is_some() => {
-            let conversations = snapshot.conversations(selection).await?;
-            conversations
-                .into_iter()
-                .map(ReadPath::Conversation)
-                .collect()
-        }
-        (_, Some(_)) => vec![ReadPath::Sender],
-        (_, None) => vec![ReadPath::Time],
-    })
-}
+use crate::store::{ContentDigest, ConversationId, FoundConversation, SelectedMessage};
 
 /// The files of a day: one for each provider, or for each conversation.
-pub(super) struct DayFiles<'a> {
-    folder: &'a ExportFolder,
+pub(super) struct DayFiles {
+    /// The folder of the export.
+    folder: PathBuf,
     format: ExportFormat,
-    coverage: &'a FilterCoverage,
+    coverage: Arc<FilterCoverage>,
     day: Day,
     /// The files that are being written. Of conversations it is one at a time.
     open: BTreeMap<FileKey, DayFile>,
@@ -81,19 +39,21 @@ type FileKey = (Option<String>, Option<ConversationId>);
 struct DayFile {
     /// The path, relative to the folder of the export.
     path: String,
+    /// The conversation of a page.
+    page: Option<PageSubject>,
     encoder: Box<dyn Encoder>,
     digest: ContentDigest,
 }
 
-impl<'a> DayFiles<'a> {
+impl DayFiles {
     pub(super) fn new(
-        folder: &'a ExportFolder,
+        folder: &Path,
         format: ExportFormat,
-        coverage: &'a FilterCoverage,
+        coverage: Arc<FilterCoverage>,
         day: Day,
     ) -> Self {
         Self {
-            folder,
+            folder: folder.to_owned(),
             format,
             coverage,
             day,
@@ -102,10 +62,12 @@ impl<'a> DayFiles<'a> {
             damaged: 0,
         }
     }
+}
 
+impl MessageSink for DayFiles {
     /// Writes a message to the file of its provider or its conversation. Messages of a conversation
     /// with a file of its own must follow each other.
-    pub(super) fn write(&mut self, message: &SelectedMessage) -> Result<(), ExportError> {
+    fn write(&mut self, message: &SelectedMessage) -> Result<(), ExportError> {
         let provider = message.conversation.as_ref().map(|c| c.provider.as_str());
         let is_by_conversation = self.format.is_by_conversation();
         let conversation = is_by_conversation.then_some(message.conversation_id);
@@ -125,11 +87,13 @@ impl<'a> DayFiles<'a> {
         self.damaged += u64::from(fingerprint != message.stored_fingerprint);
         file.digest.include_selected(message, fingerprint);
         file.encoder.write(message).map_err(|error| {
-            let path = self.folder.path.join(&file.path);
+            let path = self.folder.join(&file.path);
             ExportError::writing(&path)(error)
         })
     }
+}
 
+impl DayFiles {
     /// Gives all files their final names. Returns them.
     pub(super) fn finish(mut self) -> Result<Vec<FileEntry>, ExportError> {
         self.finish_open()?;
@@ -138,7 +102,7 @@ impl<'a> DayFiles<'a> {
 
     fn finish_open(&mut self) -> Result<(), ExportError> {
         for file in std::mem::take(&mut self.open).into_values() {
-            self.finished.push(file.finish(&self.folder.path)?);
+            self.finished.push(file.finish(&self.folder)?);
         }
         Ok(())
     }
@@ -155,15 +119,23 @@ impl<'a> DayFiles<'a> {
             _ => file_name(self.format, self.day),
         };
         let path = day_folder(provider, self.day).join(name);
-        let full = self.folder.path.join(&path);
+        let full = self.folder.join(&path);
+        let subject = self
+            .format
+            .is_by_conversation()
+            .then(|| self.subject(message));
+        let page = subject.as_ref().map(|subject| PageSubject {
+            account: subject.account.clone(),
+            provider: subject.provider.clone(),
+            name: subject.conversation.clone(),
+            incomplete: subject.incomplete.len() as u64,
+        });
         let encoder = PartialFile::create(&full)
-            .and_then(|file| {
-                let subject = || self.subject(message);
-                self.format.encode_to(Sink::File(file), subject)
-            })
+            .and_then(|file| self.format.encode_to(Sink::File(file), subject))
             .map_err(ExportError::writing(&full))?;
         Ok(DayFile {
             path: path.to_string_lossy().into_owned(),
+            page,
             encoder,
             digest: ContentDigest::default(),
         })
@@ -198,7 +170,7 @@ impl<'a> DayFiles<'a> {
 }
 
 impl DayFile {
-    fn finish(self, folder: &std::path::Path) -> Result<FileEntry, ExportError> {
+    fn finish(self, folder: &Path) -> Result<FileEntry, ExportError> {
         let path = folder.join(&self.path);
         let sink = self.encoder.finish().map_err(ExportError::writing(&path))?;
         let seal = match sink {
@@ -211,6 +183,7 @@ impl DayFile {
             digest: hex::encode(self.digest.sum),
             bytes: seal.bytes,
             blake3: seal.hash,
+            conversation: self.page,
         })
     }
 }

@@ -45,16 +45,16 @@ impl ExportFormat {
         self == Self::Html
     }
 
-    /// Begins a file about messages of a subject.
+    /// Begins a file: of one conversation, or of any messages.
     pub(super) fn encode_to(
         self,
         sink: Sink,
-        subject: impl FnOnce() -> FileSubject,
+        subject: Option<FileSubject>,
     ) -> io::Result<Box<dyn Encoder>> {
-        Ok(match self {
-            Self::Html => Box::new(Html::new(sink, subject())),
-            text_or_table => text_or_table.encode_rows_to(sink)?,
-        })
+        match subject {
+            Some(subject) => Ok(Box::new(Html::new(sink, subject))),
+            None => self.encode_rows_to(sink),
+        }
     }
 
     /// Begins a file, or an output, of a format that knows no conversations.

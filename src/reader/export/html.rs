@@ -23,7 +23,7 @@ const STYLE: &str = "
 *{box-sizing:border-box}
 body{margin:0 auto;padding:1.5rem 1rem 4rem;max-width:46rem;color:var(--ink);background:var(--back);
 font:1rem/1.5 system-ui,sans-serif}
-h1{font-size:1.4rem;margin:0;overflow-wrap:anywhere}
+h1{font-size:1.4rem;margin:0;color:var(--ink);overflow-wrap:anywhere}
 header.page,footer{color:var(--soft);border-bottom:1px solid var(--line);padding-bottom:.75rem}
 footer{border:0;border-top:1px solid var(--line);padding-top:.75rem;font-size:.85rem}
 ol{list-style:none;margin:0;padding:0}
@@ -36,6 +36,14 @@ li p.note{font-style:italic}
 aside{margin:.4rem 0;padding:.5rem .75rem;border-inline-start:.25rem solid var(--gap);
 color:var(--gap);background:var(--gapback);font-size:.9rem;overflow-wrap:anywhere;
 break-inside:avoid}
+h2{font-size:1.1rem;margin:1.5rem 0 .25rem;overflow-wrap:anywhere;break-after:avoid}
+table{border-collapse:collapse;width:100%}
+th,td{text-align:start;padding:.2rem .5rem .2rem 0;border-bottom:1px solid var(--line)}
+th{color:var(--soft);font-weight:normal;font-size:.85rem}
+.number{text-align:end;font-variant-numeric:tabular-nums}
+p.meta{color:var(--soft);font-size:.85rem;margin:0}
+a{color:inherit}
+td.gap{color:var(--gap)}
 aside.lost{border-color:var(--lost);color:var(--lost);background:var(--lostback)}
 @media print{:root{--ink:#000;--soft:#444;--back:#fff;--line:#999;--gap:#000;--gapback:#fff;
 --lost:#000;--lostback:#fff}body{max-width:none;padding:0}}";
@@ -64,22 +72,7 @@ impl Html {
             sanitized(&subject.conversation),
             sanitized(&subject.account),
         );
-        let head = html! {
-            (DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta http-equiv="Content-Security-Policy" content=(POLICY);
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="referrer" content="no-referrer";
-                    title { (name) " · " (day) }
-                    style { (PreEscaped(STYLE)) }
-                }
-            }
-        };
-        // The end of `html` is written when the page is finished.
-        let mut buffer = head.into_string();
-        buffer.truncate(buffer.len() - "</html>".len());
+        let mut buffer = page_start(&format!("{name} · {day}"));
         let top = html! {
             header.page {
                 h1 dir="auto" { (name) }
@@ -87,7 +80,6 @@ impl Html {
                 " · times in UTC"
             }
         };
-        buffer.push_str("<body>");
         buffer.push_str(&top.into_string());
         buffer.push_str("<ol>\n");
         Self {
@@ -112,6 +104,31 @@ impl Html {
         }
     }
 }
+
+/// Returns a page up to the begin of its body.
+pub(super) fn page_start(title: &str) -> String {
+    let head = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="referrer" content="no-referrer";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+        }
+    };
+    // The end of `html` is written when the page is finished.
+    let mut start = head.into_string();
+    start.truncate(start.len() - "</html>".len());
+    start.push_str("<body>");
+    start
+}
+
+/// The end of a page behind [`page_start`].
+pub(super) const PAGE_END: &str = "</body></html>\n";
 
 fn draw_range(range: &IncompleteRange) -> Markup {
     html! {
@@ -174,7 +191,7 @@ impl Encoder for Html {
         };
         self.buffer.push_str("</ol>");
         self.buffer.push_str(&end.into_string());
-        self.buffer.push_str("</body></html>\n");
+        self.buffer.push_str(PAGE_END);
         self.sink.write_all(self.buffer.as_bytes())?;
         Ok(self.sink)
     }

@@ -15,6 +15,9 @@ const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 /// table leave out names that begin with `_` or a dot.
 pub(super) const MANIFEST: &str = "_manifest.json";
 
+/// The name of the page that lists the pages of a transcript, in the same folder.
+pub(super) const INDEX: &str = "index.html";
+
 /// The name of the file that an export locks, in the same folder.
 pub(super) const LOCK: &str = ".lock";
 

@@ -14,7 +14,7 @@ use super::layout::MANIFEST;
 use super::partial_file::PartialFile;
 use super::time_text::day_text;
 use crate::domain::time::{Day, Millis};
-use crate::reader::{FilterCoverage, MessageFilter};
+use crate::reader::{FilterCoverage, IncompleteRange, MessageFilter};
 use crate::store::{ChangeMark, ContentDigest};
 
 /// The version of the manifest and of the files. An export of another version is refused.
@@ -43,6 +43,9 @@ pub(super) struct ExportManifest {
     pub(super) is_complete: bool,
     pub(super) coverage: Value,
     pub(super) incomplete: Value,
+    /// The page that lists the pages of conversations. `None` in other formats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) index: Option<FileEntry>,
     /// By the number of days since 1970.
     pub(super) days: BTreeMap<i64, DayEntry>,
     /// BLAKE3 of the manifest with an empty seal, in hexadecimal.
@@ -64,7 +67,8 @@ pub(super) struct FilterText {
 pub(super) struct DayEntry {
     /// The date. `None` outside the years 1 to 9999.
     pub(super) day: Option<String>,
-    /// The [`ChangeMark`] of the snapshot that the files come from.
+    /// The [`ChangeMark`] of the snapshot that the files come from; behind it, if gaps are drawn in the
+    /// files, the hash of those of the day.
     pub(super) mark: String,
     pub(super) files: Vec<FileEntry>,
 }
@@ -80,9 +84,30 @@ pub(super) struct FileEntry {
     pub(super) bytes: u64,
     /// BLAKE3 of its content, in hexadecimal.
     pub(super) blake3: String,
+    /// The conversation of all its messages. `None` if it may have others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) conversation: Option<PageSubject>,
+}
+
+/// The conversation of a page.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct PageSubject {
+    pub(super) account: String,
+    pub(super) provider: String,
+    pub(super) name: String,
+    /// The number of ranges of the day in which messages may be missing.
+    pub(super) incomplete: u64,
 }
 
 impl ExportManifest {
+    /// Returns all files.
+    pub(super) fn files(&self) -> impl Iterator<Item = &FileEntry> {
+        self.days
+            .values()
+            .flat_map(|day| &day.files)
+            .chain(&self.index)
+    }
+
     /// Returns a manifest without days.
     pub(super) fn new(
         format: ExportFormat,
@@ -107,6 +132,7 @@ impl ExportManifest {
             is_complete: false,
             coverage: Value::Null,
             incomplete: Value::Null,
+            index: None,
             days: BTreeMap::new(),
             seal: String::new(),
         }
@@ -216,22 +242,17 @@ impl FilterText {
 
 impl DayEntry {
     /// Returns a day with its files.
-    pub(super) fn new(day: Day, mark: &ChangeMark, files: Vec<FileEntry>) -> Self {
+    pub(super) fn new(day: Day, mark: String, files: Vec<FileEntry>) -> Self {
         Self {
             day: day_text(day),
-            mark: mark_text(mark),
+            mark,
             files,
         }
     }
-
-    /// True if the files were written of the same messages as those of the mark.
-    pub(super) fn is_of(&self, mark: &ChangeMark) -> bool {
-        self.mark == mark_text(mark)
-    }
 }
 
-/// Returns a mark as text.
-fn mark_text(mark: &ChangeMark) -> String {
+/// Returns the mark of the messages of a day as text, with the hash of its gaps if they are drawn.
+pub(super) fn mark_text(mark: &ChangeMark, gaps: Option<&[IncompleteRange]>) -> String {
     let ChangeMark {
         messages,
         ids,
@@ -241,5 +262,12 @@ fn mark_text(mark: &ChangeMark) -> String {
         message_types,
         known_kinds,
     } = mark;
-    format!("{messages}.{ids}.{slots}.{statuses}.{status_times}.{message_types}.{known_kinds}")
+    let mark =
+        format!("{messages}.{ids}.{slots}.{statuses}.{status_times}.{message_types}.{known_kinds}");
+    let Some(gaps) = gaps else {
+        return mark;
+    };
+    let sentences: Vec<String> = gaps.iter().map(IncompleteRange::sentence).collect();
+    let hash = blake3::hash(sentences.join("\n").as_bytes()).to_hex();
+    format!("{mark}.{}", &hash[..16])
 }

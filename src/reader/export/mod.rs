@@ -14,10 +14,12 @@
 //! |---|---|
 //! | the steps of an export | `run.rs` |
 //! | the files of one day | `day.rs` |
+//! | how do messages get from the archive to the files | `message_flow.rs` |
 //! | how does a file take its final name | `partial_file.rs` |
 //! | where does a file lie | `layout.rs` |
 //! | what does the manifest say | `manifest.rs` |
 //! | how are cut, altered, missing and additional files found | `check.rs` |
+//! | which pages does a transcript have | `index_page.rs` |
 //! | one message in a format | `jsonl.rs`, `csv.rs`, `parquet.rs`, `html.rs` |
 //! | columns, and their values as text | `columns.rs`, `time_text.rs` |
 //! | tunables | `limits.rs` |
@@ -31,10 +33,12 @@ mod error;
 mod folder;
 mod format;
 mod html;
+mod index_page;
 mod jsonl;
 mod layout;
 mod limits;
 mod manifest;
+mod message_flow;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod partial_file;

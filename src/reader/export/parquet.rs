@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
@@ -30,7 +30,9 @@ pub(super) struct Parquet {
 #[derive(Default)]
 struct ColumnBuffer {
     numbers: Vec<i64>,
-    texts: Vec<ByteArray>,
+    /// All texts, one behind the other, and the end of each.
+    texts: Vec<u8>,
+    ends: Vec<usize>,
     levels: Vec<i16>,
 }
 
@@ -44,9 +46,14 @@ impl Parquet {
         let mut properties = WriterProperties::builder()
             .set_created_by(concat!("backscroll ", env!("CARGO_PKG_VERSION")).to_owned())
             .set_compression(Compression::ZSTD(level));
-        // A dictionary pays for values that repeat.
+        // A dictionary pays for values that repeat, and the least and the greatest value for those that
+        // readers compare.
         for column in columns().filter(|column| column.column_type != ColumnType::Name) {
             let path = ColumnPath::from(column.name);
+            if matches!(column.column_type, ColumnType::Text | ColumnType::Bytes) {
+                let none = EnabledStatistics::None;
+                properties = properties.set_column_statistics_enabled(path.clone(), none);
+            }
             properties = properties.set_column_dictionary_enabled(path, false);
         }
         let writer =
@@ -109,21 +116,13 @@ impl ColumnBuffer {
                 self.numbers.push(time.0);
                 return 0;
             }
-            ColumnValue::Word(word) => {
-                self.levels.push(1);
-                self.texts.push(ByteArray::from(word));
-                return word.len();
-            }
+            ColumnValue::Word(word) => word.as_bytes(),
             ColumnValue::Text(text) | ColumnValue::Json(text) => text.as_bytes(),
             ColumnValue::Bytes(bytes) => bytes,
         };
         self.levels.push(1);
-        // Many values are those of the message before: they share their memory.
-        let text = match self.texts.last() {
-            Some(last) if last.data() == bytes => last.clone(),
-            _ => ByteArray::from(bytes.to_vec()),
-        };
-        self.texts.push(text);
+        self.texts.extend_from_slice(bytes);
+        self.ends.push(self.texts.len());
         bytes.len()
     }
 
@@ -134,6 +133,7 @@ impl ColumnBuffer {
         column_type: ColumnType,
     ) -> io::Result<()> {
         let is_optional = !matches!(column_type, ColumnType::Int | ColumnType::Bytes);
+        let texts = self.take_texts();
         let levels = is_optional.then_some(&self.levels[..]);
         let written = match column_type {
             ColumnType::Int | ColumnType::Time => {
@@ -142,15 +142,26 @@ impl ColumnBuffer {
             }
             ColumnType::Name | ColumnType::Text | ColumnType::Bytes => {
                 let writer = writer.typed::<ByteArrayType>();
-                writer.write_batch(&self.texts, levels, None)
+                writer.write_batch(&texts, levels, None)
             }
         };
         written.map_err(io::Error::other)?;
         writer.close().map_err(io::Error::other)?;
         self.numbers.clear();
-        self.texts.clear();
         self.levels.clear();
         Ok(())
+    }
+
+    /// Takes out the texts. They share one piece of memory.
+    fn take_texts(&mut self) -> Vec<ByteArray> {
+        let texts = ByteArray::from(std::mem::take(&mut self.texts));
+        let mut start = 0;
+        let text = |end| {
+            let text = texts.slice(start, end - start);
+            start = end;
+            text
+        };
+        self.ends.drain(..).map(text).collect()
     }
 }
 

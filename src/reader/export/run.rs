@@ -1,20 +1,26 @@
 //! The steps of an export.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::Arc;
 
-use super::day::{DayFiles, for_each_message};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::day::DayFiles;
+use super::encoder::Encoder;
 use super::error::ExportError;
 use super::folder::ExportFolder;
 use super::format::ExportFormat;
+use super::index_page::write_index;
 use super::limits::MANIFEST_INTERVAL_BYTES;
-use super::manifest::{DayEntry, ExportManifest};
+use super::manifest::{DayEntry, ExportManifest, FileEntry, mark_text};
+use super::message_flow::{MessageSink, finished, write_messages};
 use super::partial_file::Sink;
 use crate::domain::time::{Day, Millis};
-use crate::reader::{Completeness, ResolvedFilter, read_coverage};
-use crate::store::{Archive, ReadNames, Selection, Snapshot, StoreError};
+use crate::domain::window::Window;
+use crate::reader::{Completeness, FilterCoverage, ResolvedFilter, read_coverage};
+use crate::store::{Archive, SelectedMessage, Selection, Snapshot, StoreError};
 
 /// The result of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,85 +49,176 @@ pub async fn export_to_folder(
     format: ExportFormat,
     filter: &ResolvedFilter,
     now: Millis,
-    mut progress: impl FnMut(Day, u64) + Send,
+    progress: impl FnMut(Day, u64) + Send,
 ) -> Result<ExportReport, ExportError> {
     let (folder, earlier) = ExportFolder::open(folder)?;
     let mut manifest = ExportManifest::new(format, &filter.filter, archive.schema_version(), now);
     if let Some(earlier) = earlier {
         earlier.require_same(&manifest, &folder.path)?;
-        manifest.days = earlier.days;
+        (manifest.days, manifest.index) = (earlier.days, earlier.index);
     }
-    let coverage = read_coverage(archive, filter).await?;
+    let coverage = Arc::new(read_coverage(archive, filter).await?);
     // Until all days are written, the manifest claims no coverage.
     manifest.write(&folder.path)?;
-    let mut names = ReadNames::default();
-    let (mut written_days, mut removed_days, mut damaged) = (0, 0, 0);
-    let mut unrecorded_bytes = 0;
-    let mut next = Some(filter.selection.from);
-    let mut checked_to = Bound::Unbounded;
-    while let Some(from) = next {
-        let mut snapshot = archive.snapshot().await?;
-        names.begin_snapshot();
-        let Some(day) = first_day(&mut *snapshot, &filter.selection, from).await? else {
-            break;
-        };
-        let gone = days_between(&manifest.days, checked_to, Bound::Excluded(day.0));
-        removed_days += remove_days(&mut manifest, &folder, &gone)?;
-        checked_to = Bound::Excluded(day.0);
-        next = day.end();
-        let selection = of_day(&filter.selection, day);
-        let mark = snapshot.change_mark(&selection).await?;
-        let known = manifest.days.get(&day.0);
-        if known.is_some_and(|known| known.is_of(&mark) && folder.has(&known.files)) {
-            continue;
+    let mut export = FolderExport {
+        folder,
+        manifest,
+        progress,
+        finishing: None,
+        unrecorded_bytes: 0,
+        written_days: 0,
+        removed_days: 0,
+        damaged: 0,
+    };
+    let written = export.write_days(archive, format, filter, &coverage).await;
+    // The files of a day are finished even if those of the next one fail.
+    export.finish_last().await.and(written)?;
+    export.manifest.set_coverage(&coverage);
+    if format.is_by_conversation() {
+        let index = write_index(&export.folder.path, &export.manifest, &coverage)?;
+        export.manifest.index = Some(index);
+    }
+    export.manifest.is_finished = true;
+    export.manifest.write(&export.folder.path)?;
+    Ok(export.report(&coverage))
+}
+
+/// An export into a folder that is under way.
+struct FolderExport<P> {
+    folder: ExportFolder,
+    manifest: ExportManifest,
+    progress: P,
+    /// The day that is read completely, while its files get to the disk.
+    finishing: Option<FinishingDay>,
+    /// Bytes written since the manifest was.
+    unrecorded_bytes: u64,
+    written_days: u64,
+    removed_days: u64,
+    damaged: u64,
+}
+
+/// A day whose files are being finished.
+struct FinishingDay {
+    day: Day,
+    messages: u64,
+    mark: String,
+    files: JoinHandle<Result<Vec<FileEntry>, ExportError>>,
+}
+
+impl<P: FnMut(Day, u64)> FolderExport<P> {
+    /// Writes the days that are new or have changed, and removes those that are gone. The last one may
+    /// still have to be finished.
+    async fn write_days(
+        &mut self,
+        archive: &dyn Archive,
+        format: ExportFormat,
+        filter: &ResolvedFilter,
+        coverage: &Arc<FilterCoverage>,
+    ) -> Result<(), ExportError> {
+        let by_conversation = format.is_by_conversation();
+        let mut next = Some(filter.selection.from);
+        let mut checked_to = Bound::Unbounded;
+        while let Some(from) = next {
+            let mut snapshot = archive.snapshot().await?;
+            let Some(day) = first_day(&mut *snapshot, &filter.selection, from).await? else {
+                break;
+            };
+            self.remove_days(checked_to, Bound::Excluded(day.0))?;
+            checked_to = Bound::Excluded(day.0);
+            next = day.end();
+            let selection = of_day(&filter.selection, day);
+            let gaps = by_conversation.then(|| coverage.within(Window::of_day(day)));
+            if let Some(known) = self.manifest.days.get(&day.0)
+                && self.folder.has(&known.files)
+            {
+                let mark = snapshot.change_mark(&selection).await?;
+                if known.mark == mark_text(&mark, gaps.as_deref()) {
+                    continue;
+                }
+            }
+            let files = DayFiles::new(&self.folder.path, format, coverage.clone(), day);
+            let written = write_messages(&mut *snapshot, &selection, by_conversation, files);
+            let (files, mark) = written.await?;
+            drop(snapshot);
+            let text = mark_text(&mark, gaps.as_deref());
+            self.finish(day, mark.messages, text, files).await?;
         }
-        let mut files = DayFiles::new(&folder, format, &coverage, day);
-        for_each_message(
-            &mut *snapshot,
-            &selection,
-            &mut names,
-            format.is_by_conversation(),
-            |message| files.write(message),
-        )
-        .await?;
-        drop(snapshot);
-        damaged += files.damaged;
-        let files = files.finish()?;
-        let entry = DayEntry::new(day, &mark, files);
-        unrecorded_bytes += entry.files.iter().map(|file| file.bytes).sum::<u64>();
-        progress(day, mark.messages);
-        if let Some(earlier) = manifest.days.insert(day.0, entry) {
-            let now = &manifest.days[&day.0].files;
+        self.remove_days(checked_to, Bound::Unbounded)
+    }
+
+    /// Finishes the files of a day while the next one is read.
+    async fn finish(
+        &mut self,
+        day: Day,
+        messages: u64,
+        mark: String,
+        files: DayFiles,
+    ) -> Result<(), ExportError> {
+        self.finish_last().await?;
+        self.damaged += files.damaged;
+        let files = spawn_blocking(move || files.finish());
+        self.finishing = Some(FinishingDay {
+            day,
+            messages,
+            mark,
+            files,
+        });
+        Ok(())
+    }
+
+    /// Waits for the files of the day that was read last, and takes them into the manifest.
+    async fn finish_last(&mut self) -> Result<(), ExportError> {
+        let Some(finishing) = self.finishing.take() else {
+            return Ok(());
+        };
+        let (day, files) = (finishing.day, finished(finishing.files).await?);
+        let entry = DayEntry::new(day, finishing.mark, files);
+        self.unrecorded_bytes += entry.files.iter().map(|file| file.bytes).sum::<u64>();
+        (self.progress)(day, finishing.messages);
+        if let Some(earlier) = self.manifest.days.insert(day.0, entry) {
+            let now = &self.manifest.days[&day.0].files;
             let is_gone = |path: &str| !now.iter().any(|file| file.path == path);
             let mut files = earlier.files;
             files.retain(|file| is_gone(&file.path));
-            folder.remove(&files)?;
+            self.folder.remove(&files)?;
         }
-        written_days += 1;
-        if unrecorded_bytes >= MANIFEST_INTERVAL_BYTES {
-            manifest.write(&folder.path)?;
-            unrecorded_bytes = 0;
+        self.written_days += 1;
+        if self.unrecorded_bytes >= MANIFEST_INTERVAL_BYTES {
+            self.manifest.write(&self.folder.path)?;
+            self.unrecorded_bytes = 0;
+        }
+        Ok(())
+    }
+
+    /// Removes the days in a range, of which the archive has no more messages.
+    fn remove_days(&mut self, from: Bound<i64>, to: Bound<i64>) -> Result<(), ExportError> {
+        let days: Vec<i64> = self
+            .manifest
+            .days
+            .range((from, to))
+            .map(|(day, _)| *day)
+            .collect();
+        for day in days {
+            if let Some(entry) = self.manifest.days.remove(&day) {
+                self.folder.remove(&entry.files)?;
+                self.removed_days += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn report(self, coverage: &FilterCoverage) -> ExportReport {
+        ExportReport {
+            messages: self.manifest.messages,
+            days: self.manifest.days.len() as u64,
+            files: self.manifest.files().count() as u64,
+            written_days: self.written_days,
+            removed_days: self.removed_days,
+            damaged: self.damaged,
+            digest: self.manifest.digest,
+            completeness: coverage.completeness(),
         }
     }
-    let gone = days_between(&manifest.days, checked_to, Bound::Unbounded);
-    removed_days += remove_days(&mut manifest, &folder, &gone)?;
-    manifest.set_coverage(&coverage);
-    manifest.is_finished = true;
-    manifest.write(&folder.path)?;
-    Ok(ExportReport {
-        messages: manifest.messages,
-        days: manifest.days.len() as u64,
-        files: manifest
-            .days
-            .values()
-            .map(|day| day.files.len() as u64)
-            .sum(),
-        written_days,
-        removed_days,
-        damaged,
-        digest: manifest.digest,
-        completeness: coverage.completeness(),
-    })
 }
 
 /// Writes the messages of a filter to standard output.
@@ -131,26 +228,30 @@ pub async fn export_to_output(
     filter: &ResolvedFilter,
 ) -> Result<Completeness, ExportError> {
     let coverage = read_coverage(archive, filter).await?;
-    let mut names = ReadNames::default();
     let sink = Sink::Output(io::stdout(), 0);
-    let mut encoder = format.encode_rows_to(sink).map_err(ExportError::Output)?;
+    let mut output = Output(format.encode_rows_to(sink).map_err(ExportError::Output)?);
     let mut next = Some(filter.selection.from);
     while let Some(from) = next {
         let mut snapshot = archive.snapshot().await?;
-        names.begin_snapshot();
         let Some(day) = first_day(&mut *snapshot, &filter.selection, from).await? else {
             break;
         };
         next = day.end();
         let selection = of_day(&filter.selection, day);
-        for_each_message(&mut *snapshot, &selection, &mut names, false, |message| {
-            encoder.write(message).map_err(ExportError::Output)
-        })
-        .await?;
+        (output, _) = write_messages(&mut *snapshot, &selection, false, output).await?;
     }
-    let written = encoder.finish().and_then(|mut sink| sink.flush());
+    let written = output.0.finish().and_then(|mut sink| sink.flush());
     written.map_err(ExportError::Output)?;
     Ok(coverage.completeness())
+}
+
+/// Standard output.
+struct Output(Box<dyn Encoder>);
+
+impl MessageSink for Output {
+    fn write(&mut self, message: &SelectedMessage) -> Result<(), ExportError> {
+        self.0.write(message).map_err(ExportError::Output)
+    }
 }
 
 /// Returns the first day from a time on that has a selected message.
@@ -168,22 +269,4 @@ async fn first_day(
 fn of_day(selection: &Selection, day: Day) -> Selection {
     let end = day.end().unwrap_or(Millis(i64::MAX));
     selection.within(day.start().start(), end)
-}
-
-fn days_between(days: &BTreeMap<i64, DayEntry>, from: Bound<i64>, to: Bound<i64>) -> Vec<i64> {
-    days.range((from, to)).map(|(day, _)| *day).collect()
-}
-
-/// Removes days of which the archive has no more messages. Returns their number.
-fn remove_days(
-    manifest: &mut ExportManifest,
-    folder: &ExportFolder,
-    days: &[i64],
-) -> Result<u64, ExportError> {
-    for day in days {
-        if let Some(entry) = manifest.days.remove(day) {
-            folder.remove(&entry.files)?;
-        }
-    }
-    Ok(days.len() as u64)
 }

@@ -8,13 +8,12 @@ mod reading;
 mod record;
 mod report;
 mod search;
+mod selected;
 
 pub(super) use columns::{
     count, duration_s, int, millis, optional_int, optional_text, scope, second, text, window,
 };
-pub(super) use reading::{
-    change_mark, filed_conversation, found_conversation, selected_message, stream_limits,
-};
+pub(super) use reading::{found_conversation, stream_limits};
 pub(super) use record::{
     account_ledger, account_record, alarm, archived_message, arrival_mark, chain_link,
     conversation, discovered_stream, existing_message, frontier, identity, known_stream,
@@ -26,3 +25,4 @@ pub(super) use report::{
     stream_status, throughput_bucket, unread_group,
 };
 pub(super) use search::{displayed_message, examined, index_hit};
+pub(super) use selected::{change_mark, filed_conversation, message_record, name_with_id, number};

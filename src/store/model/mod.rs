@@ -37,9 +37,7 @@ pub use report::{
 };
 pub use search::{DisplayedMessage, HitOrder, IndexExtent, SearchHits};
 pub(super) use search::{IndexEntry, IndexHit};
-pub use selected::{
-    ChangeMark, ConversationId, FiledConversation, ReadPath, ReadPosition, SelectedMessage,
-};
-pub(super) use selected::{PerReadPath, SelectedStatements};
+pub use selected::{ChangeMark, ConversationId, FiledConversation, ReadPath, SelectedMessage};
+pub(super) use selected::{MessageRecord, NameIds, PerReadPath, SelectedStatements};
 pub use selection::{FoundConversation, NameKind, Selection, SenderId, StreamCoverage};
 pub use window::{Commit, CopiedMessages, DigestUpdate, LedgerRow, Origin, Seal, WriteCounts};

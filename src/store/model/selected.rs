@@ -75,6 +75,13 @@ impl SelectedMessage {
         }
     }
 
+    /// Returns the memory that its long values take, in bytes.
+    pub(in crate::store) fn memory_bytes(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let texts = [&self.repaired_body, &self.provider_message_id, &self.extra];
+        self.payload.len() + texts.into_iter().map(length).sum::<usize>()
+    }
+
     /// Computes the identity of the message from its values. It differs from the stored one if the
     /// message was changed after it was archived.
     pub fn fingerprint(&self) -> Fingerprint {
@@ -89,26 +96,31 @@ impl SelectedMessage {
     }
 }
 
-/// A position between two messages of a selection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReadPosition {
-    pub(in crate::store) sent_at: Millis,
-    pub(in crate::store) id: i64,
+/// A message whose names and conversation are not looked up yet.
+#[derive(Debug)]
+pub(in crate::store) struct MessageRecord {
+    /// Its names and its conversation are `None`.
+    pub(in crate::store) message: SelectedMessage,
+    pub(in crate::store) names: NameIds,
+    pub(in crate::store) slot: i64,
 }
 
-impl ReadPosition {
-    /// Returns the position before all messages.
-    pub const START: Self = Self {
-        sent_at: Millis(i64::MIN),
-        id: i64::MIN,
-    };
+/// The ids of the names of a message.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct NameIds {
+    pub(in crate::store) sender: i64,
+    pub(in crate::store) recipient: i64,
+    pub(in crate::store) message_type: Option<i64>,
+    pub(in crate::store) payload_type: Option<i64>,
+    pub(in crate::store) cipher_suite: Option<i64>,
+}
 
-    /// Returns the position after a message.
-    pub fn after(message: &SelectedMessage) -> Self {
-        Self {
-            sent_at: message.sent_at,
-            id: message.id,
-        }
+impl NameIds {
+    /// Returns all of them.
+    pub(in crate::store) fn all(&self) -> impl Iterator<Item = i64> {
+        let optional = [self.message_type, self.payload_type, self.cipher_suite];
+        let required = [self.sender, self.recipient];
+        required.into_iter().chain(optional.into_iter().flatten())
     }
 }
 
@@ -147,7 +159,7 @@ pub(in crate::store) struct SelectedStatements {
     pub(in crate::store) first_moment: PerReadPath,
     pub(in crate::store) change_mark: PerReadPath,
     pub(in crate::store) conversations: PerReadPath,
-    pub(in crate::store) page: PerReadPath,
+    pub(in crate::store) messages: PerReadPath,
 }
 
 /// Sums over messages that change with every change of the archive that concerns them.
@@ -166,4 +178,31 @@ pub struct ChangeMark {
     pub status_times: i128,
     pub message_types: u64,
     pub known_kinds: u64,
+}
+
+impl ChangeMark {
+    /// Adds a message whose conversation was looked up.
+    pub(in crate::store) fn include(&mut self, message: &SelectedMessage, record: (NameIds, i64)) {
+        let (names, slot) = record;
+        let kind = message.conversation.as_ref().map(|found| found.kind);
+        let is_kind_known = kind.is_some_and(|kind| kind != ConversationKind::Unknown);
+        self.messages += 1;
+        self.ids += i128::from(message.id);
+        self.slots += i128::from(slot);
+        self.statuses += i128::from(message.status.unwrap_or(0));
+        self.status_times += i128::from(message.status_at.map_or(0, |at| at.0));
+        self.message_types += u64::from(names.message_type.is_some());
+        self.known_kinds += u64::from(is_kind_known);
+    }
+
+    /// Adds the messages of another mark.
+    pub fn add_all(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.ids += other.ids;
+        self.slots += other.slots;
+        self.statuses += other.statuses;
+        self.status_times += other.status_times;
+        self.message_types += other.message_types;
+        self.known_kinds += other.known_kinds;
+    }
 }

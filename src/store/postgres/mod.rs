@@ -7,6 +7,7 @@
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
 //! | how partitions are created | `partitions.rs` |
+//! | reading messages in one snapshot | `snapshot.rs` |
 //! | the search index | `words.rs`; searches: `search.rs` |
 //! | in which schemas tables and views lie | `schemas.rs` |
 
@@ -15,6 +16,7 @@ mod partitions;
 mod schemas;
 mod search;
 mod session;
+mod snapshot;
 mod sql;
 mod words;
 
@@ -32,8 +34,8 @@ use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
 use super::limits::postgres::{IDLE_TIMEOUT, MAX_PARALLEL_COMMITS, TRUSTED_IDLE};
-use super::model::SelectedStatements;
 use super::schema::Schema;
+use super::snapshot::Snapshot;
 use super::sql::ledger_rows_in_window;
 use super::sql_store::{IfMissing, SqlStore};
 
@@ -261,9 +263,6 @@ impl Dialect for Postgres {
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;
     const RESERVE_BLOCK: &'static str = sql::RESERVE_BLOCK;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
-    const SELECTED: SelectedStatements = sql::SELECTED;
-    const NAMES_BY_ID: &'static str = sql::NAMES_BY_ID;
-    const CONVERSATIONS_BY_ID: &'static str = sql::CONVERSATIONS_BY_ID;
 
     const TAKE_VIEW: Option<&'static str> = Some(sql::TAKE_VIEW);
     const HAND_OUT_VIEW: Option<&'static str> = Some(sql::HAND_OUT_VIEW);
@@ -273,6 +272,10 @@ impl Dialect for Postgres {
 
     /// The server keeps its own log.
     const EMPTY_LOG: &'static str = "SELECT 1";
+
+    async fn open_snapshot(pool: &PgPool) -> Result<Box<dyn Snapshot>, StoreError> {
+        snapshot::open(pool).await
+    }
 
     /// The archive lies on the server.
     fn local_folder(_: &str) -> Option<PathBuf> {

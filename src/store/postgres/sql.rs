@@ -24,7 +24,7 @@ macro_rules! usual_occurrence {
     };
 }
 
-/// See [`Dialect::SELECTED`](crate::store::dialect::Dialect::SELECTED).
+/// The statements of a snapshot.
 pub(super) const SELECTED: SelectedStatements = selected_statements!(
     "m.id, m.conversation_id::BIGINT AS conversation_id, m.sender_id::BIGINT AS sender_id,
      m.recipient_id::BIGINT AS recipient_id, m.sent_at_ms, uuid_send(m.hash) AS hash,
@@ -32,7 +32,10 @@ pub(super) const SELECTED: SelectedStatements = selected_statements!(
      coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body, m.payload,
      m.message_type_id::BIGINT AS message_type_id, m.payload_type_id::BIGINT AS payload_type_id,
      m.cipher_suite_id::BIGINT AS cipher_suite_id, m.status::BIGINT AS status, m.status_at_ms,
-     m.provider_id, m.archived_at_s + 2147483648 AS archived_at_s, m.extra"
+     m.provider_id, m.archived_at_s + 2147483648 AS archived_at_s, m.extra, m.slot::BIGINT AS slot",
+    // The id of the message before the page, and the limit.
+    "AND (m.sent_at_ms, m.id) > ($1, $6) ORDER BY m.sent_at_ms, m.id LIMIT $7",
+    "m.conversation_id = $8"
 );
 
 pub(super) const NAMES_BY_ID: &str = "

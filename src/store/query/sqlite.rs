@@ -1,45 +1,19 @@
 //! Queries of people in an SQLite archive.
-//!
-//! The driver of the store has no authorizer, and its raw handle needs unsafe code. So this
-//! connection is one of `rusqlite`, which uses the same SQLite.
 
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
-use rusqlite::config::DbConfig;
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
+use rusqlite::{Connection, Error, ErrorCode};
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{nearest_column, nearest_view};
 use super::error::{QueryError, READS_ONLY, RejectedQuery};
 use super::value::{RowSink, SqlValue};
 use crate::store::error::StoreError;
-use crate::store::limits::query::{MAX_VALUE_BYTES, OPERATIONS_PER_CHECK};
-use crate::store::limits::sqlite::BUSY_TIMEOUT;
-use crate::store::sqlite::{SqliteStore, is_read_alone};
-
-/// The pragmas that show something and change nothing, even with an argument.
-const READING_PRAGMAS: [&str; 14] = [
-    "collation_list",
-    "compile_options",
-    "data_version",
-    "database_list",
-    "foreign_key_list",
-    "function_list",
-    "index_info",
-    "index_list",
-    "index_xinfo",
-    "module_list",
-    "pragma_list",
-    "table_info",
-    "table_list",
-    "table_xinfo",
-];
+use crate::store::limits::query::OPERATIONS_PER_CHECK;
+use crate::store::sqlite::{SqliteStore, open_guarded, query_failure};
 
 /// A read-only connection to an SQLite archive.
 #[derive(Debug)]
@@ -112,46 +86,6 @@ impl SqliteQueries {
     }
 }
 
-/// Opens a connection that SQLite itself keeps from changing anything.
-fn open_guarded(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = if is_read_alone(path) {
-        let path = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
-        let uri = format!("file:{path}?immutable=1");
-        Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
-    } else {
-        Connection::open_with_flags(path, flags)?
-    };
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "query_only", true)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    // A misspelt column in double quotes would be a text.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)?;
-    connection.authorizer(Some(authorize))?;
-    Ok(connection)
-}
-
-/// Allows what reads, and refuses everything else.
-fn authorize(context: AuthContext<'_>) -> Authorization {
-    let reads = match context.action {
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => true,
-        AuthAction::Function { function_name } => {
-            !function_name.eq_ignore_ascii_case("load_extension")
-        }
-        AuthAction::Pragma { pragma_name, .. } => READING_PRAGMAS
-            .iter()
-            .any(|known| known.eq_ignore_ascii_case(pragma_name)),
-        _ => false,
-    };
-    if reads {
-        Authorization::Allow
-    } else {
-        Authorization::Deny
-    }
-}
-
 fn value(value: ValueRef<'_>) -> SqlValue<'_> {
     match value {
         ValueRef::Null => SqlValue::Null,
@@ -202,11 +136,7 @@ fn failure(error: Error, query: &str) -> QueryError {
                 }
                 .into();
             }
-            StoreError::Query {
-                message,
-                sqlite_code: cause.extended_code.unsigned_abs(),
-            }
-            .into()
+            query_failure(cause, message).into()
         }
         other => RejectedQuery::new(other.to_string()).into(),
     }

@@ -31,7 +31,7 @@ macro_rules! is_selected {
 pub(in crate::store) use is_selected;
 
 /// The same query on the messages of a selection, once for each index: `$head`, the condition, and
-/// `$tail`. The page of a conversation has its id as `$8`; elsewhere it is found by its name.
+/// `$tail`. `$conversation` finds a conversation by its id; without it, its name is looked up.
 macro_rules! per_read_path {
     ($head:expr, $tail:expr) => {
         $crate::store::sql::per_read_path!(
@@ -65,9 +65,10 @@ macro_rules! per_read_path {
 pub(in crate::store) use per_read_path;
 
 /// The statements on selected messages. `$columns` are the columns of a message in the database's
-/// words. `$6` and `$7` of a page are the id of the position and the limit.
+/// words, in the order of `decode::message_record`; `$order` is the end of the query that returns
+/// them; `$conversation` is the condition that a message is in the conversation that is read.
 macro_rules! selected_statements {
-    ($columns:expr) => {
+    ($columns:expr, $order:literal, $conversation:literal) => {
         $crate::store::model::SelectedStatements {
             first_moment: $crate::store::model::PerReadPath {
                 by_conversation: $crate::store::sql::FIRST_OF_CONVERSATIONS,
@@ -94,10 +95,10 @@ macro_rules! selected_statements {
                 "SELECT DISTINCT CAST(m.conversation_id AS BIGINT) AS conversation_id",
                 "ORDER BY 1"
             ),
-            page: $crate::store::sql::per_read_path!(
+            messages: $crate::store::sql::per_read_path!(
                 concat!("SELECT ", $columns),
-                "AND (m.sent_at_ms, m.id) > ($1, $6) ORDER BY m.sent_at_ms, m.id LIMIT $7",
-                "m.conversation_id = $8"
+                $order,
+                $conversation
             ),
         }
     };

@@ -5,10 +5,14 @@
 //! | how an archive is opened, pragmas | this file |
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
+//! | a connection that SQLite itself keeps from writing | `guarded.rs` |
+//! | reading messages in one snapshot | `snapshot.rs` |
 //! | the search index | `words.rs`; searches: `search.rs` |
 
 mod bulk;
+mod guarded;
 mod search;
+mod snapshot;
 mod sql;
 mod words;
 
@@ -21,14 +25,16 @@ use sqlx::sqlite::{
 };
 use sqlx::{Column, ConnectOptions as _, Connection as _, Row as _};
 
-use super::archive_file::{ArchiveFile, UnlockedFile, create_private, has_log, is_same_file};
+use self::guarded::is_read_alone;
+pub(super) use self::guarded::{open_guarded, query_failure};
+use super::archive_file::{ArchiveFile, UnlockedFile, create_private, is_same_file};
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
 use super::error::StoreError;
 use super::limits::sqlite::{BUSY_TIMEOUT, MAX_READERS};
-use super::model::SelectedStatements;
 use super::path_fault::{require_readable, require_writable};
 use super::schema::Schema;
+use super::snapshot::Snapshot;
 use super::sql::ledger_rows_in_window;
 use super::sql_store::{IfMissing, SqlStore};
 use super::table::QueryTable;
@@ -199,12 +205,6 @@ fn prepare_file(path: &Path, missing: IfMissing) -> Result<(), StoreError> {
     create_private(path)
 }
 
-/// True if the archive is read as on a read-only file system: nobody has it open, and this user may
-/// not make the files beside it.
-pub(super) fn is_read_alone(path: &Path) -> bool {
-    require_writable(path).is_err() && !has_log(path)
-}
-
 /// Errors unless there is a file that this user may read.
 fn require_present(path: &Path) -> Result<(), StoreError> {
     let location = || path.display().to_string();
@@ -285,15 +285,16 @@ impl Dialect for Sqlite {
     const RESERVE_BLOCK: &'static str = sql::RESERVE_BLOCK;
     const ARCHIVE_SIZE: &'static str = sql::ARCHIVE_SIZE;
     const PLACE: Option<&'static str> = None;
-    const SELECTED: SelectedStatements = sql::SELECTED;
-    const NAMES_BY_ID: &'static str = sql::NAMES_BY_ID;
-    const CONVERSATIONS_BY_ID: &'static str = sql::CONVERSATIONS_BY_ID;
     const FIND_NUL: Option<&'static str> = Some(sql::FIND_NUL);
     const EMPTY_LOG: &'static str = sql::EMPTY_LOG;
 
     /// SQLite has one schema.
     const TAKE_VIEW: Option<&'static str> = None;
     const HAND_OUT_VIEW: Option<&'static str> = None;
+
+    async fn open_snapshot(pool: &SqlitePool) -> Result<Box<dyn Snapshot>, StoreError> {
+        snapshot::open(pool.connect_options().get_filename()).await
+    }
 
     fn local_folder(location: &str) -> Option<PathBuf> {
         let folder = Path::new(location).parent()?;

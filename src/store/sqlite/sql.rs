@@ -41,20 +41,21 @@ pub(super) const READ_MESSAGES: &str = concat!(
     LIMIT ?7"
 );
 
-/// See [`Dialect::SELECTED`](crate::store::dialect::Dialect::SELECTED).
+/// The statements of a snapshot.
 pub(super) const SELECTED: SelectedStatements = selected_statements!(
     "m.id, m.conversation_id, m.sender_id, m.recipient_id, m.sent_at_ms, m.hash, m.occurrence,
      m.encoding, m.is_text, m.body, m.payload, m.message_type_id, m.payload_type_id,
-     m.cipher_suite_id, m.status, m.status_at_ms, m.provider_id, m.archived_at_s, m.extra"
+     m.cipher_suite_id, m.status, m.status_at_ms, m.provider_id, m.archived_at_s, m.extra, m.slot",
+    "ORDER BY m.sent_at_ms, m.id",
+    "m.conversation_id = $6"
 );
 
-pub(super) const NAMES_BY_ID: &str = "
-    SELECT id, value FROM name WHERE id IN (SELECT value FROM json_each(?1))";
+pub(super) const NAME_BY_ID: &str = "SELECT id, value FROM name WHERE id = ?1";
 
-pub(super) const CONVERSATIONS_BY_ID: &str = "
+pub(super) const CONVERSATION_BY_ID: &str = "
     SELECT c.id, a.name AS account, a.provider, c.name, c.kind
     FROM conversation c JOIN account a ON a.id = c.account_id
-    WHERE c.id IN (SELECT value FROM json_each(?1))";
+    WHERE c.id = ?1";
 
 pub(super) const COUNT_BY_RECIPIENT: &str = "
     SELECT count(*) AS messages

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use backscroll::domain::time::Day;
 
 use crate::support::env::{BACKSCROLL, wait_until};
-use crate::support::export_files::{comparable, files_with_ending, rows_of_json};
+use crate::support::export_files::{comparable, files_with_ending};
 use crate::support::verify_fixture::{VerifyFixture, nth_message};
 
 on_every_database! {
@@ -99,33 +99,48 @@ fn only_days_that_changed_are_written_again(fixture: &VerifyFixture) {
 }
 
 fn killed_export_is_continued(fixture: &VerifyFixture) {
-    let folder = fixture.env.path("out");
-    let config = fixture.env.write_config();
-    for files in 0..12 {
-        let mut child = Command::new(BACKSCROLL)
-            .args(["export", "--format", "jsonl", "--out", "out", "--config"])
-            .arg(&config)
-            .current_dir(fixture.env.dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_until("some files", || {
-            let is_over = child.try_wait().unwrap().is_some();
-            is_over || (folder.exists() && files_with_ending(&folder, ".jsonl").len() > files)
-        });
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // A file under its final name is complete.
-        for path in files_with_ending(&folder, "/messages.jsonl") {
-            rows_of_json(&std::fs::read_to_string(path).unwrap());
-        }
+    let mut formats = vec![("jsonl", 12), ("csv", 3), ("html", 3)];
+    if cfg!(feature = "parquet") {
+        formats.push(("parquet", 3));
     }
-    fixture.export("jsonl", "out", &[]).assert_ok();
-    fixture.check_export("out").assert_ok();
-    assert!(comparable(&fixture.exported_rows("out", ".jsonl")) == fixture.archived_rows());
-    assert_eq!(
-        files_with_ending(&folder, ".partial"),
-        Vec::<PathBuf>::new()
-    );
+    let config = fixture.env.write_config();
+    for (format, kills) in formats {
+        let folder = fixture.env.path(format);
+        let ending = format!(".{format}");
+        for files in 0..kills {
+            let mut child = Command::new(BACKSCROLL)
+                .args(["export", "--format", format, "--out", format, "--config"])
+                .arg(&config)
+                .current_dir(fixture.env.dir.path())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            wait_until("some files", || {
+                let is_over = child.try_wait().unwrap().is_some();
+                is_over || (folder.exists() && files_with_ending(&folder, &ending).len() > files)
+            });
+            child.kill().unwrap();
+            child.wait().unwrap();
+            // A file under its final name is complete.
+            if format == "html" {
+                for path in files_with_ending(&folder, &ending) {
+                    let page = std::fs::read_to_string(&path).unwrap();
+                    assert!(page.ends_with("</html>\n"), "{}", path.display());
+                }
+            } else {
+                fixture.exported_rows(format, &format!("/messages{ending}"));
+            }
+        }
+        fixture.export(format, format, &[]).assert_ok();
+        fixture.check_export(format).assert_ok();
+        if format != "html" {
+            let rows = fixture.exported_rows(format, &ending);
+            assert!(comparable(&rows) == fixture.archived_rows(), "{format}");
+        }
+        assert_eq!(
+            files_with_ending(&folder, ".partial"),
+            Vec::<PathBuf>::new()
+        );
+    }
 }

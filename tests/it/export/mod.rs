@@ -20,6 +20,8 @@ macro_rules! on_every_database {
 
 mod check;
 mod contents;
+mod failures;
 mod later_runs;
+mod memory;
 mod refusals;
 mod transcript;

@@ -141,13 +141,19 @@ impl VerifyFixture {
 
     /// Inserts a forged message whose hash is correct, and leaves the ledger as it was.
     pub(crate) fn insert_forged(&self, message: Message) {
+        self.insert_all_forged(vec![message]);
+    }
+
+    /// Inserts forged messages of one second whose hashes are correct, and leaves the ledger as it
+    /// was.
+    pub(crate) fn insert_all_forged(&self, messages: Vec<Message>) {
         let store = self.open_store();
         self.env.block_on(async {
             let ledgers = store.ledgers().await.unwrap();
             let known = NewAccount::named("sandbox", "agora");
             let account = store.register(&known).await.unwrap().account;
-            let window = Window::with_length(message.sent_at.second(), 1);
-            let (stream, messages) = (StreamId(0), identify(vec![message]));
+            let window = Window::with_length(messages[0].sent_at.second(), 1);
+            let (stream, messages) = (StreamId(0), identify(messages));
             let commit = Commit {
                 account,
                 stream,
