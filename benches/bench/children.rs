@@ -1,9 +1,9 @@
-//! The child processes: a sandbox, and a sync that archives it. Separate processes keep the
+//! The child processes: a sandbox, a sync that archives it, exports, and other programs. Separate processes keep the
 //! resources of one out of the figures of the other.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use backscroll::cli::scratch::{ProcessUsage, ScratchDatabase};
@@ -83,7 +83,6 @@ pub(crate) struct ProcessCost {
 
 /// Runs `backscroll sync` to its end.
 pub(super) async fn run_sync(config: &Path, flags: &[&str]) -> Result<ProcessCost, BenchError> {
-    let begun = Instant::now();
     let mut command = Command::new(BACKSCROLL);
     command
         .arg("sync")
@@ -92,24 +91,60 @@ pub(super) async fn run_sync(config: &Path, flags: &[&str]) -> Result<ProcessCos
         .arg(config)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let mut sync = ChildGuard(command.spawn()?);
-    let mut used = ProcessUsage::default();
-    let status = loop {
-        if let Some(status) = sync.0.try_wait()? {
-            break status;
-        }
-        if let Some(now) = ProcessUsage::read(sync.0.id()) {
-            used = now;
-        }
-        sleep(USAGE_POLL_INTERVAL).await;
-    };
+    let (cost, status) = run_to_end(command).await?;
     // Exit status 1 means that a range is not sealed, as the last minutes never are.
     if !matches!(status.code(), Some(0 | 1)) {
         let error = format!("`backscroll sync` ended with {status}");
         return Err(BenchError::WrongResult(error));
     }
-    Ok(ProcessCost {
-        time: begun.elapsed(),
-        used,
-    })
+    Ok(cost)
+}
+
+/// Runs `backscroll export` into a folder.
+pub(super) async fn run_export(
+    config: &Path,
+    format: &str,
+    folder: &Path,
+) -> Result<ProcessCost, BenchError> {
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .args(["export", "--log", "warn", "--format", format, "--out"])
+        .arg(folder)
+        .arg("--config")
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let (cost, status) = run_to_end(command).await?;
+    if !status.success() {
+        let error = format!("`backscroll export` ended with {status}");
+        return Err(BenchError::WrongResult(error));
+    }
+    Ok(cost)
+}
+
+/// Runs another program. `None`: it is not installed, or has failed.
+pub(super) async fn run_if_installed(command: Command) -> Result<Option<ProcessCost>, BenchError> {
+    match run_to_end(command).await {
+        Ok((cost, status)) => Ok(status.success().then_some(cost)),
+        Err(BenchError::System(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Runs a program to its end.
+async fn run_to_end(mut command: Command) -> Result<(ProcessCost, ExitStatus), BenchError> {
+    let begun = Instant::now();
+    let mut child = ChildGuard(command.spawn()?);
+    let mut used = ProcessUsage::default();
+    let status = loop {
+        if let Some(status) = child.0.try_wait()? {
+            break status;
+        }
+        if let Some(now) = ProcessUsage::read(child.0.id()) {
+            used = now;
+        }
+        sleep(USAGE_POLL_INTERVAL).await;
+    };
+    let time = begun.elapsed();
+    Ok((ProcessCost { time, used }, status))
 }

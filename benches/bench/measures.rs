@@ -196,7 +196,8 @@ pub(super) async fn measure_end_to_end(
     Ok([first, again])
 }
 
-fn write_speed(messages: usize, cost: ProcessCost) -> WriteSpeed {
+/// Returns the speed of a process that wrote messages.
+pub(super) fn write_speed(messages: usize, cost: ProcessCost) -> WriteSpeed {
     let ProcessCost { time, used } = cost;
     WriteSpeed {
         rate: messages as f64 / time.as_secs_f64(),

@@ -6,7 +6,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what is measured | `measures`; of full-text search: `search` |
+//! | what is measured | `measures`; of full-text search: `search`; of exports: `export` |
 //! | what is the reference, the raw ceiling | `raw` |
 //! | which messages are written | `history` |
 //! | how are the figures printed, and what are the goals | `report` |
@@ -15,6 +15,7 @@
 mod children;
 mod database;
 mod error;
+mod export;
 mod history;
 mod measures;
 pub(crate) mod quota;
@@ -82,6 +83,8 @@ enum Measure {
     Read,
     /// Full-text search: its latency, its size, and the speed of archiving while the index follows
     Search,
+    /// Exports to JSON lines and Parquet, beside `sqlite3 -json` and `DuckDB` on the same archive
+    Export,
 }
 
 /// Runs the benchmarks of these arguments. Returns the exit status.
@@ -155,6 +158,10 @@ async fn run_once(
             figures
                 .reading
                 .push(measures::measure_reads(database, messages).await?);
+        }
+        if is_wanted(Measure::Export) {
+            let export = export::measure_export(database, dir, messages).await?;
+            figures.export.push(export);
         }
     }
     if is_wanted(Measure::Search) {

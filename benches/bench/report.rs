@@ -5,6 +5,7 @@ use std::fmt::Display;
 use backscroll::cli::table::build_table;
 use backscroll::domain::format::thousands;
 
+use super::export::{ExportFigures, ExportSpeed};
 use super::measures::{self, ReadLatency, WriteSpeed};
 use super::search::SearchFigures;
 
@@ -32,6 +33,7 @@ pub(super) struct BenchFigures {
     pub(super) search: Vec<SearchFigures>,
     /// Commits while the search index follows.
     pub(super) with_index: Vec<WriteSpeed>,
+    pub(super) export: Vec<ExportFigures>,
     /// Bytes per message on disk.
     pub(super) bytes: Vec<f64>,
 }
@@ -48,6 +50,7 @@ impl BenchFigures {
         rows.extend(self.size_row(messages));
         rows.extend(self.latency_rows());
         rows.extend(self.search_rows(is_postgres));
+        rows.extend(self.export_rows(is_postgres));
         build_table(
             ["MEASURE", "MEDIAN#", "RATIO#", "GOAL#", "CPU S#", "PEAK#"],
             rows,
@@ -179,6 +182,47 @@ impl BenchFigures {
         ));
         rows
     }
+}
+
+impl BenchFigures {
+    fn export_rows(&self, is_postgres: bool) -> Vec<ReportRow> {
+        let jsonl: Vec<ExportSpeed> = self.export.iter().map(|export| export.jsonl).collect();
+        let parquet = self.export.iter().filter_map(|export| export.parquet);
+        let parquet: Vec<ExportSpeed> = parquet.collect();
+        let mut rows = compared_rows(["JSONL", "sqlite3 -json", "1.00"], &jsonl, is_postgres);
+        let names = ["Parquet", "DuckDB", "0.70"];
+        rows.extend(compared_rows(names, &parquet, is_postgres));
+        rows
+    }
+}
+
+/// Returns the row of a format, and that of the program that it is compared with. No other program
+/// reads the archive of a Postgres server.
+fn compared_rows(
+    [format, other, goal]: [&str; 3],
+    speeds: &[ExportSpeed],
+    is_postgres: bool,
+) -> Vec<ReportRow> {
+    let own: Vec<WriteSpeed> = speeds.iter().map(|speed| speed.own).collect();
+    let reference = speeds.iter().filter_map(|speed| speed.reference);
+    let reference: Vec<WriteSpeed> = reference.collect();
+    let rate = median_rate(&reference);
+    let name = format!("export to {format}, messages per second");
+    let Some(mut row) = speed_row(&name, &own, rate, goal.to_owned()) else {
+        return Vec::new();
+    };
+    let other = format!("… by {other}");
+    if let Some(reference) = speed_row(&other, &reference, rate, String::new()) {
+        return vec![row, reference];
+    }
+    // The ratio to nothing.
+    row[2].clear();
+    row[3].clear();
+    let mut rows = vec![row];
+    if !is_postgres {
+        rows.push(plain_row(&other, "not installed".to_owned(), "", ""));
+    }
+    rows
 }
 
 fn plain_row(name: &str, value: String, ratio: &str, goal: &str) -> ReportRow {
