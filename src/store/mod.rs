@@ -105,10 +105,10 @@ pub use model::{
     ConversationId, CopiedMessages, Cursor, DigestUpdate, DiskSpace, DisplayedMessage,
     ErrorSubject, Eviction, FiledConversation, FoundConversation, HitOrder, IndexExtent,
     KnownStream, LedgerDay, LedgerRow, NameKind, NewAccount, Origin, PassRecord, Pause,
-    QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath, RecordedError,
-    RegisteredAccount, RequestRate, RunId, RunTotals, Seal, SearchHits, SelectedMessage, Selection,
-    SenderId, StreamCoverage, StreamErrorRecord, StreamId, StreamLedger, StreamStatus,
-    ThroughputBucket, UnreadGroup, WantedHistory, WriteCounts,
+    QuarantineEntry, QuarantineId, QuarantinedMessage, ReadPath, RecordedError, RegisteredAccount,
+    RequestRate, RunId, RunTotals, Seal, SearchHits, SelectedMessage, Selection, SenderId,
+    StreamCoverage, StreamErrorRecord, StreamId, StreamLedger, StreamStatus, ThroughputBucket,
+    UnreadGroup, WantedHistory, WriteCounts,
 };
 pub use path_fault::{Owner, PathFault};
 pub use postgres::PostgresStore;
