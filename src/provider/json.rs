@@ -1,5 +1,5 @@
-//! Tolerant reading of JSON, shared by both adapters: strings, times, lists and objects with
-//! unknown fields.
+//! Tolerant reading of JSON, shared by both adapters: strings, counts, lists and objects with unknown
+//! fields. Times are in `wire_time.rs`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,15 +11,7 @@ use serde_json::value::RawValue;
 
 use super::limits::{MAX_COUNT, MAX_ITEMS_PER_ANSWER};
 use crate::domain::message::{Message, UnparsableMessage, name_error};
-use crate::domain::time::Millis;
 use crate::provider::redaction::redact;
-
-/// Numbers below this are read as seconds, others as milliseconds. As seconds it is the year 5138,
-/// as milliseconds March 1973, before either provider's first message.
-const MIN_MILLISECOND_VALUE: i64 = 100_000_000_000;
-/// From here on, numbers are read as microseconds, and from 1000 times as much as nanoseconds: as
-/// milliseconds it is the year 5138.
-const MIN_MICROSECOND_VALUE: i64 = 1000 * MIN_MILLISECOND_VALUE;
 
 /// The reason for which a sound message of another stream or time is kept raw.
 const NOT_REQUESTED: &str = "its names or its time are not those that were asked for";
@@ -49,69 +41,6 @@ impl<'de> Deserialize<'de> for Wtf8 {
         }
         deserializer.deserialize_byte_buf(StringVisitor)
     }
-}
-
-/// A time in any form that the documents and recorded answers show: a number, a string of digits or
-/// ISO 8601 text, in seconds or milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WireTime(pub(super) Millis);
-
-impl<'de> Deserialize<'de> for WireTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TimeVisitor;
-        impl Visitor<'_> for TimeVisitor {
-            type Value = WireTime;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a time: a number, digits or ISO 8601 text")
-            }
-            fn visit_i64<E: de::Error>(self, n: i64) -> Result<WireTime, E> {
-                Ok(WireTime(time_from_integer(n)))
-            }
-            fn visit_u64<E: de::Error>(self, n: u64) -> Result<WireTime, E> {
-                let n = i64::try_from(n).map_err(|_| E::custom("a time out of all range"))?;
-                Ok(WireTime(time_from_integer(n)))
-            }
-            fn visit_f64<E: de::Error>(self, n: f64) -> Result<WireTime, E> {
-                if n.abs() < MIN_MILLISECOND_VALUE as f64 {
-                    Ok(WireTime(Millis((n * 1000.0).round() as i64)))
-                } else if n.abs() < i64::MAX as f64 {
-                    Ok(WireTime(time_from_integer(n.round() as i64)))
-                } else {
-                    Err(E::custom("a time out of all range"))
-                }
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<WireTime, E> {
-                let time = time_from_text(text.trim());
-                time.map(WireTime).ok_or_else(|| E::custom("not a time"))
-            }
-        }
-        deserializer.deserialize_any(TimeVisitor)
-    }
-}
-
-fn time_from_integer(n: i64) -> Millis {
-    const MILLISECOND: u64 = MIN_MILLISECOND_VALUE.unsigned_abs();
-    const MICROSECOND: u64 = MIN_MICROSECOND_VALUE.unsigned_abs();
-    const NANOSECOND: u64 = 1000 * MICROSECOND;
-    Millis(match n.unsigned_abs() {
-        0..MILLISECOND => n * 1000,
-        MILLISECOND..MICROSECOND => n,
-        MICROSECOND..NANOSECOND => n.div_euclid(1000),
-        NANOSECOND.. => n.div_euclid(1_000_000),
-    })
-}
-
-fn time_from_text(text: &str) -> Option<Millis> {
-    if let Ok(n) = text.parse() {
-        return Some(time_from_integer(n));
-    }
-    if let Ok(time) = text.parse() {
-        return Some(time);
-    }
-    // Without a zone it is UTC: the contract knows no other.
-    let civil: jiff::civil::DateTime = text.parse().ok()?;
-    let utc = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
-    Some(Millis(utc.timestamp().as_millisecond()))
 }
 
 /// A number of messages in any form: an integer, a float or text. `None` if it says nothing: it is
@@ -359,41 +288,6 @@ pub(super) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse_time(json: &str) -> Option<i64> {
-        serde_json::from_str::<WireTime>(json)
-            .ok()
-            .map(|time| time.0.0)
-    }
-
-    #[test]
-    fn time_is_read_in_every_form() {
-        for form in [
-            "1644999939488",
-            "\"1644999939488\"",
-            "1644999939.488",
-            "\"2022-02-16T08:25:39.488Z\"",
-            "\"2022-02-16T09:25:39.488+01:00\"",
-            "\"2022-02-16 08:25:39.488\"",
-            "\"2022-02-16T08:25:39.488\"",
-        ] {
-            assert_eq!(parse_time(form), Some(1_644_999_939_488), "{form}");
-        }
-        assert_eq!(parse_time("1644999939"), Some(1_644_999_939_000));
-        assert_eq!(parse_time("\"1644999939\""), Some(1_644_999_939_000));
-        assert_eq!(parse_time("123"), Some(123_000));
-        for finer in [
-            "1644999939488123",
-            "1644999939488123456",
-            "1.644999939488123e15",
-        ] {
-            assert_eq!(parse_time(finer), Some(1_644_999_939_488), "{finer}");
-        }
-        assert_eq!(parse_time("-9223372036854775808"), Some(-9_223_372_036_855));
-        for nonsense in ["\"soon\"", "null", "{}", "1e300", "18446744073709551615"] {
-            assert_eq!(parse_time(nonsense), None, "{nonsense}");
-        }
-    }
 
     #[test]
     fn count_is_read_in_every_form_and_says_nothing_if_it_is_none() {

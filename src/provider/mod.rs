@@ -19,6 +19,7 @@
 //! | How is a window split? | `splitting.rs`, then `splitting.rs` of the adapter |
 //! | How is provider time known? | `clock.rs` |
 //! | What happens to a message that cannot be parsed? | `json.rs`: it is kept raw, and quarantined by the engine; if it damages its page: `damaged_items.rs` |
+//! | Which times of messages are believed, and in which unit? | `wire_time.rs` |
 //! | Which requests were sent, and with which outcome? | `traffic.rs` |
 //! | Where are the tunables? | `limits.rs` |
 //!
@@ -67,6 +68,7 @@ pub(crate) mod testing;
 pub mod traffic;
 mod transport;
 pub mod web3mq;
+mod wire_time;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,7 +9,8 @@ use super::conversations::ConversationKinds;
 use super::requested::{self, RequestedMessages};
 use crate::domain::message::{Encoding, Message, Payload, UnparsableMessage};
 use crate::domain::stream::Stream;
-use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
+use crate::provider::json::{self, ExtraFields, ObjectFields, Wtf8};
+use crate::provider::wire_time::WireTime;
 
 /// A message of a page, or the raw text of one that could not be parsed.
 pub(super) type ParsedMessage = Result<Message, UnparsableMessage>;

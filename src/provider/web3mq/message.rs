@@ -14,7 +14,8 @@ use crate::domain::message::{
     Delivery, DeliveryStatus, Encoding, Message, Payload, UnparsableMessage,
 };
 use crate::domain::time::Millis;
-use crate::provider::json::{self, ExtraFields, ObjectFields, WireTime, Wtf8};
+use crate::provider::json::{self, ExtraFields, ObjectFields, Wtf8};
+use crate::provider::wire_time::WireTime;
 
 /// A message of a page, or the raw text of one that could not be parsed.
 pub(super) type ParsedRow = Result<Message, UnparsableMessage>;

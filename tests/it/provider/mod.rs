@@ -6,6 +6,7 @@ mod counts;
 mod endless_heads;
 mod faults;
 mod host_pinning;
+mod message_times;
 mod odd_messages;
 mod random_faults;
 mod rate_limit;
