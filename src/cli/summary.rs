@@ -19,13 +19,17 @@ pub(super) fn print_sync_summary(
     now: Second,
 ) {
     let suspect = by_account(&streams, |stream| {
-        Some(&stream.suspect_rows).filter(|rows| **rows > 0)
+        Some(&stream.suspect_rows).filter(|_| stream.refetchable_suspects() > 0)
     });
     let rows = reports
         .iter()
         .map(|report| report_row(report, suspect.contains_key(&*report.account)));
     print_line(build_table(REPORT_HEADINGS, rows));
-    let suspect: u64 = streams.iter().map(|stream| stream.suspect_rows).sum();
+    let suspect: u64 = streams.iter().map(StreamStatus::refetchable_suspects).sum();
+    let expired: u64 = streams
+        .iter()
+        .map(|stream| stream.expired_suspect_rows)
+        .sum();
     print_line("");
     if streams.len() > MAX_LISTED_STREAMS {
         let all = counted(streams.len() as u64, "stream", "streams");
@@ -37,13 +41,9 @@ pub(super) fn print_sync_summary(
         streams.truncate(MAX_LISTED_STREAMS);
     }
     print_streams(&streams, now);
-    if suspect > 0 {
-        let suspect = counted(suspect, "window is", "windows are");
-        print_with_hint(
-            format_args!("\n{suspect} in doubt and may be incomplete."),
-            "the view `coverage` tells why; `backscroll run` refetches what is in doubt, ever less \
-             often",
-        );
+    if suspect + expired > 0 {
+        print_line("");
+        print_doubts(suspect, expired);
     }
     if !bounds.is_unbounded() {
         print_line(
@@ -89,6 +89,28 @@ fn report_row(report: &PassReport, is_in_doubt: bool) -> [String; 5] {
         requests,
         state.to_owned(),
     ]
+}
+
+/// Prints the numbers of windows in doubt: of those that are refetched, and of those that the
+/// provider has no longer.
+pub(super) fn print_doubts(suspect: u64, expired: u64) {
+    if suspect > 0 {
+        let suspect = counted(suspect, "window is", "windows are");
+        print_with_hint(
+            format_args!("{suspect} in doubt and may be incomplete."),
+            "the view `coverage` tells why; `sync` and `run` refetch what is in doubt, ever less often",
+        );
+    }
+    if expired > 0 {
+        let expired = thousands(expired);
+        print_with_hint(
+            format_args!(
+                "Windows in doubt that have expired at the provider, and may be incomplete for \
+                 good: {expired}."
+            ),
+            "nothing can be done; the view `coverage` tells when and why",
+        );
+    }
 }
 
 /// Prints one row per stream, and below them the errors.

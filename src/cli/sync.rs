@@ -96,7 +96,9 @@ pub(super) async fn run(
     let mut streams = store.status().await?;
     let is_synced = |account: &str| reports.iter().any(|report| report.account == account);
     streams.retain(|stream| is_synced(&stream.account));
-    let is_certain = streams.iter().all(|stream| stream.suspect_rows == 0);
+    let is_certain = streams
+        .iter()
+        .all(|stream| stream.refetchable_suspects() == 0);
     summary::print_sync_summary(&reports, bounds, streams, clock.now().second());
     store.close().await;
     Ok(ExitOutcome::success_if(is_complete && is_certain))

@@ -213,7 +213,7 @@ fn links_before<'m>(
 }
 
 /// True if a row claims exactly these messages. A row without a digest is compared by its count.
-fn agrees(row: &LedgerRow, links: &[ChainLink]) -> bool {
+pub(super) fn agrees(row: &LedgerRow, links: &[ChainLink]) -> bool {
     let is_same = |digest| digest == Digest::default().append_all(links);
     row.messages == links.len() as u64 && row.digest.is_none_or(is_same)
 }

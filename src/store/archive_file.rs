@@ -13,6 +13,7 @@ use std::sync::Mutex;
 
 use super::error::StoreError;
 use super::limits::MAX_HOLDER_BYTES;
+use super::log_readers::log_readers;
 use crate::domain::lock::lock;
 
 /// The permissions of a new archive: a private history. SQLite gives its log the same ones.
@@ -92,6 +93,12 @@ impl ArchiveFile {
     /// Returns the size of the log in bytes.
     pub(super) fn log_bytes(&self) -> u64 {
         fs::metadata(self.log_path()).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Returns the other processes that read from the log, as far as the system tells them.
+    pub(super) fn log_readers(&self) -> Vec<String> {
+        let shared_memory = fs::metadata(beside(&self.path, "-shm"));
+        shared_memory.map_or_else(|_| Vec::new(), |metadata| log_readers(metadata.ino()))
     }
 
     fn log_path(&self) -> PathBuf {

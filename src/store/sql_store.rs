@@ -127,10 +127,14 @@ impl<DB: Dialect> SqlStore<DB> {
         }
         if file.log_bytes() > MAX_LOG_BYTES {
             let mib = bytes >> 20;
+            let readers = match file.log_readers().join(", ") {
+                unknown if unknown.is_empty() => "a reader".to_owned(),
+                readers => readers,
+            };
             tracing::warn!(
                 archive = self.location,
                 mib,
-                "a reader keeps a query open, so that the write-ahead log cannot be emptied; \
+                "{readers} keeps a query open, so that the write-ahead log cannot be emptied; \
                  commits wait for it"
             );
         }

@@ -16,6 +16,7 @@ use super::model::{
     AccountId, Commit, CopiedMessages, LedgerRow, StreamId, UnreadGroup, WriteCounts,
 };
 use super::rows::{InternedIds, MessageRow};
+use super::split::split_ledger_row;
 use super::sql;
 use super::sql_store::SqlStore;
 use super::write::{copied_rows, message_rows, write_copied, write_window};
@@ -47,6 +48,16 @@ pub trait Windows: Send + Sync {
     /// Deletes the ledger rows of an account that end after `end`, and returns their number.
     /// Messages stay.
     async fn unseal_after(&self, account: AccountId, end: Second) -> Result<u64, StoreError>;
+
+    /// Splits the ledger row of this window at a second within it. Both parts keep its doubt and
+    /// its age. Returns false if the row has changed, or does not agree with the archive.
+    async fn split_row(
+        &self,
+        account: AccountId,
+        stream: (StreamId, &Scope),
+        window: Window,
+        at: Second,
+    ) -> Result<bool, StoreError>;
 
     /// Returns the first `limit` ledger rows of a stream that overlap `window`, in order. To
     /// replace rows, fetch exactly the range that they span.
@@ -145,6 +156,21 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
         let mut connection = self.acquire_writer(WHAT).await?;
         let args = [account.0.into(), end.0.into()];
         execute::<DB>(&mut connection, WHAT, sql::DELETE_LEDGER_ROWS_AFTER, &args).await
+    }
+
+    async fn split_row(
+        &self,
+        account: AccountId,
+        stream: (StreamId, &Scope),
+        window: Window,
+        at: Second,
+    ) -> Result<bool, StoreError> {
+        const WHAT: &str = "split ledger row";
+        let mut tx = self.begin(WHAT).await?;
+        self.leases.enforce(&mut tx, account).await?;
+        let is_split = split_ledger_row::<DB>(&mut tx, account, stream, window, at).await?;
+        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        Ok(is_split)
     }
 
     async fn ledger_rows(

@@ -192,7 +192,7 @@ impl AccountSync {
         let directories = self.discovery.due_directories(session, purpose);
         let pass = async {
             match purpose {
-                Purpose::Sync(_) => self.fetch_missing(session, frontier, bounds, stop).await,
+                Purpose::Sync(_) => self.sync(session, frontier, bounds, stop).await,
                 Purpose::Reconcile => self.reconcile(session, frontier, stop).await,
                 Purpose::Refresh => self.refresh(session, frontier, stop).await,
             }
@@ -248,6 +248,39 @@ impl AccountSync {
         })
     }
 
+    /// Fetches the wanted history that is missing, and then refetches suspect windows. What is asked
+    /// for explicitly is not mixed with others.
+    async fn sync(
+        &mut self,
+        session: &mut Session,
+        frontier: Frontier,
+        bounds: HistoryBounds,
+        stop: &CancellationToken,
+    ) -> Result<PassOutcome, StoreError> {
+        let mut outcome = self.fetch_missing(session, frontier, bounds, stop).await?;
+        if bounds.is_unbounded() && !outcome.has_failed_account && !stop.is_cancelled() {
+            let list = doubts::due_suspects(session, frontier, self.clock.now()).await?;
+            if !list.jobs.is_empty() {
+                outcome.add(self.refetch(session, frontier, list, stop).await?);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Refetches ranges that are sealed already.
+    async fn refetch(
+        &mut self,
+        session: &mut Session,
+        frontier: Frontier,
+        list: RefetchList,
+        stop: &CancellationToken,
+    ) -> Result<PassOutcome, StoreError> {
+        let mut plan = Plan::refetching(frontier, list);
+        Pipeline::new(session, &mut plan, &mut self.context)
+            .run(stop)
+            .await
+    }
+
     /// Fetches the wanted history that is missing.
     async fn fetch_missing(
         &mut self,
@@ -292,10 +325,7 @@ impl AccountSync {
         } else {
             list = RefetchList::default();
         }
-        let mut plan = Plan::refetching(frontier, list);
-        let mut outcome = Pipeline::new(session, &mut plan, &mut self.context)
-            .run(stop)
-            .await?;
+        let mut outcome = self.refetch(session, frontier, list, stop).await?;
         outcome.has_answers |= compared.has_answers;
         for (stream, failure) in compared.failures {
             outcome.has_failed_account |= failure.disposition() != Disposition::SkipStream;
@@ -319,10 +349,7 @@ impl AccountSync {
     ) -> Result<PassOutcome, StoreError> {
         let now = self.provider.now();
         let list = refresh::due_unread(session, frontier, now, self.refreshed_to).await?;
-        let mut plan = Plan::refetching(frontier, list);
-        let outcome = Pipeline::new(session, &mut plan, &mut self.context)
-            .run(stop)
-            .await?;
+        let outcome = self.refetch(session, frontier, list, stop).await?;
         if outcome.failure.is_none() {
             self.refreshed_to = Some(now.second());
         }

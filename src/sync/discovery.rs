@@ -55,7 +55,8 @@ impl DiscoveredStreams {
         }
     }
 
-    fn extend(&mut self, others: Self) {
+    /// Adds those of another list.
+    pub(super) fn extend(&mut self, others: Self) {
         self.0.extend(others.0);
     }
 

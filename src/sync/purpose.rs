@@ -24,7 +24,7 @@ impl HistoryBounds {
 /// The purpose of a pass.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
-    /// Fetches wanted history that is missing.
+    /// Fetches wanted history that is missing, and refetches suspect windows.
     Sync(HistoryBounds),
     /// Refetches suspect windows, and those whose count differs from the provider's.
     Reconcile,

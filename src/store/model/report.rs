@@ -41,6 +41,8 @@ pub struct StreamStatus {
     pub recent_seconds: u64,
     /// The number of ledger rows in doubt.
     pub suspect_rows: u64,
+    /// The number of those that the provider has no longer. They stay in doubt.
+    pub expired_suspect_rows: u64,
     pub quarantined: u64,
     /// The ranges that were settled, wanted and unsealed at the last pass, and still fetchable.
     pub missing: Vec<Window>,
@@ -60,6 +62,14 @@ pub struct StreamStatus {
     pub settle_override: Option<Duration>,
     /// This machine's clock minus the provider's, at the account's latest pass.
     pub clock_skew: MachineSkew,
+}
+
+impl StreamStatus {
+    /// Returns the number of ledger rows in doubt that can still be fetched again.
+    #[must_use]
+    pub fn refetchable_suspects(&self) -> u64 {
+        self.suspect_rows.saturating_sub(self.expired_suspect_rows)
+    }
 }
 
 /// The status of an account in a few numbers. Reading it costs little at any archive size.
@@ -83,6 +93,8 @@ pub struct AccountSummary {
     pub lost_seconds: u64,
     /// The number of ledger rows in doubt.
     pub suspect_rows: u64,
+    /// The number of those that the provider has no longer. They stay in doubt.
+    pub expired_suspect_rows: u64,
     /// The number of messages in quarantine.
     pub quarantined: u64,
     /// The number of messages in sealed windows that the provider still had at the last pass.

@@ -46,6 +46,9 @@ pub(in crate::store) const STATUS: &str = with_reach!(
            coalesce(q.quarantined, 0) AS quarantined,
            (SELECT count(*) FROM sealed_window w
             WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
+           (SELECT count(*) FROM sealed_window w
+            WHERE w.stream_id = s.id AND doubt IS NOT NULL AND w.to_s <= a.horizon_s)
+               AS expired_suspect,
            (SELECT min(from_s) FROM sealed_window w WHERE w.stream_id = s.id) AS first_ever_s,
            (SELECT CAST(sum(CASE WHEN to_s > s.wanted_from_s THEN s.wanted_from_s ELSE to_s END
                             - from_s) AS BIGINT)
@@ -162,6 +165,9 @@ pub(in crate::store) const ACCOUNT_SUMMARIES: &str = "
            (SELECT count(*) FROM sealed_window w CROSS JOIN stream s
             WHERE w.doubt IS NOT NULL AND s.id = w.stream_id
               AND s.account_id = a.id AND s.active = 1) AS suspect,
+           (SELECT count(*) FROM sealed_window w CROSS JOIN stream s
+            WHERE w.doubt IS NOT NULL AND s.id = w.stream_id AND w.to_s <= a.horizon_s
+              AND s.account_id = a.id AND s.active = 1) AS expired_suspect,
            (SELECT min((SELECT w.to_s FROM sealed_window w
                         WHERE w.stream_id = s.id ORDER BY w.from_s DESC LIMIT 1))
             FROM stream s WHERE s.account_id = a.id AND s.active = 1) AS sealed_to_s,

@@ -38,6 +38,19 @@ pub(in crate::sync) struct PassOutcome {
 }
 
 impl PassOutcome {
+    /// Adds the outcome of a further part of the same pass.
+    pub(in crate::sync) fn add(&mut self, further: Self) {
+        let tally = std::mem::replace(&mut self.tally, further.tally);
+        self.tally.add(&tally);
+        if let Some(failure) = further.failure {
+            self.report_failure(failure);
+        }
+        self.has_answers |= further.has_answers;
+        self.has_failed_account |= further.has_failed_account;
+        self.stragglers += further.stragglers;
+        self.discovered.extend(further.discovered);
+    }
+
     /// Reports this failure unless a graver one is known: refused credentials are never replaced,
     /// any other failure is by the latest.
     pub(in crate::sync) fn report_failure(&mut self, failure: ProviderError) {

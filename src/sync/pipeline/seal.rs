@@ -38,7 +38,7 @@ pub(super) struct WindowFacts {
 /// Decides what of the fetched range of a job is sealed.
 ///
 /// Only the settled part is sealed, and nothing of a peek. A refetched row was settled before and
-/// is replaced whole. The part that the horizon has overtaken is never sealed.
+/// is replaced whole or not at all. The part that the horizon has overtaken is never sealed.
 pub(super) fn decide(job: &Job, facts: &WindowFacts) -> SealDecision {
     if job.is_peek() {
         return SealDecision::Nothing;
@@ -52,6 +52,9 @@ pub(super) fn decide(job: &Job, facts: &WindowFacts) -> SealDecision {
     };
     if settled != job.range && facts.is_doubtful {
         return SealDecision::RefetchSettledPart(settled);
+    }
+    if job.refetch.is_some() && facts.overtaken_to.is_some() {
+        return SealDecision::Nothing;
     }
     let fetched_in_time = match facts.overtaken_to {
         Some(edge) => settled.starting_at(edge),
@@ -70,16 +73,19 @@ pub(super) fn decide(job: &Job, facts: &WindowFacts) -> SealDecision {
 ///
 /// `None` if it has overtaken no more than is tolerated. A range at the start of the stream's
 /// wanted history misses nothing: that history begins wherever the horizon is. A refetched range
-/// was complete before.
+/// was complete before, unless it was in doubt.
 pub(super) fn overtaken_to(
     job: &Job,
     wanted_from: Second,
     horizon: Option<Second>,
 ) -> Option<Second> {
     let horizon = horizon?;
-    let is_start_of_history = job.range.from() <= wanted_from;
+    let misses_nothing = match job.refetch {
+        Some(refetch) => !refetch.is_doubted,
+        None => job.range.from() <= wanted_from,
+    };
     let is_overtaken = job.range.from().plus(HORIZON_TOLERANCE_S) < horizon;
-    (job.refetch.is_none() && !is_start_of_history && is_overtaken).then_some(horizon)
+    (is_overtaken && !misses_nothing).then_some(horizon)
 }
 
 /// Returns the seal for the part of a fetched window that was decided to be complete.
@@ -188,9 +194,21 @@ mod tests {
             row,
             outside: 7,
             sealed_at: Millis(300_000),
+            is_doubted: false,
         };
         Job {
             refetch: Some(refetch),
+            ..backfill()
+        }
+    }
+
+    fn refetch_of_doubt() -> Job {
+        let refetch = refetch().refetch.map(|refetch| Refetch {
+            is_doubted: true,
+            ..refetch
+        });
+        Job {
+            refetch,
             ..backfill()
         }
     }
@@ -281,6 +299,8 @@ mod tests {
             // A refetch, which was settled before.
             (refetch(), settled(200), seals(100, 200)),
             (refetch(), settled(0).doubtful(), seals(100, 200)),
+            (refetch_of_doubt(), settled(200), seals(100, 200)),
+            (refetch_of_doubt(), settled(200).overtaken(106), nothing),
         ];
         for (job, facts, expected) in cases {
             assert_eq!(decide(&job, &facts), expected, "{job:?}, {facts:?}");
@@ -309,6 +329,9 @@ mod tests {
             None,
             "it was complete before"
         );
+        let of_doubt = |horizon| overtaken(refetch_of_doubt(), Second(100), horizon);
+        assert_eq!(of_doubt(106), Some(Second(106)), "it was in doubt");
+        assert_eq!(of_doubt(105), None, "within the tolerance");
         assert_eq!(
             overtaken_to(&backfill(), wanted_before, None),
             None,

@@ -67,6 +67,8 @@ pub(in crate::sync) struct Refetch {
     pub(in crate::sync) outside: u64,
     /// The time at which the row was written.
     pub(in crate::sync) sealed_at: Millis,
+    /// True if the row is in doubt: it may never have been complete.
+    pub(in crate::sync) is_doubted: bool,
 }
 
 /// The times of the archived messages in ranges that are refetched, by stream and ledger row. They

@@ -208,6 +208,7 @@ fn refetches_keep_the_given_order_and_hold_up_polls() {
             row: range,
             outside: 0,
             sealed_at: Millis(0),
+            is_doubted: false,
         };
         let stream = StreamIndex::new(0);
         Job {

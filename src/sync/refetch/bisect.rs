@@ -51,6 +51,7 @@ impl RowDifference {
             row: row.window,
             outside,
             sealed_at: row.sealed_at,
+            is_doubted: false,
         };
         list.add(stream, range, refetch, times);
     }

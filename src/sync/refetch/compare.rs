@@ -25,7 +25,8 @@ pub struct CountComparison {
     /// Streams that were compared, as far as the provider still has them.
     pub streams: u64,
     pub differences: Vec<CountDifference>,
-    /// The windows that are in doubt, which were not compared, by the key of their stream.
+    /// The windows that are in doubt, which were not compared, by the key of their stream. Those
+    /// that the provider has no longer are left out.
     pub doubted: BTreeMap<(String, String), u64>,
     /// The failures that kept the account or some of its streams from being compared.
     pub failures: Vec<AccountFailure>,
@@ -77,8 +78,9 @@ pub(in crate::sync) async fn compare_counts(
         .streams()
         .map(|(index, stream)| (stream.id, session.provider.stream(index).key.clone()))
         .collect();
-    for (stream, _) in session.archive.doubted_rows(session.account).await? {
-        if let Some(key) = keys.get(&stream) {
+    for (stream, row) in session.archive.doubted_rows(session.account).await? {
+        let is_expired = frontier.horizon.is_some_and(|edge| row.window.to() <= edge);
+        if let Some(key) = keys.get(&stream).filter(|_| !is_expired) {
             let stream = (account.clone(), key.clone());
             *comparison.doubted.entry(stream).or_default() += 1;
         }

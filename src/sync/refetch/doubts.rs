@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use super::range::comparable_range;
 use crate::domain::frontier::Frontier;
 use crate::domain::stream::StreamIndex;
 use crate::domain::time::{Millis, Second};
+use crate::domain::window::Window;
 use crate::store::{LedgerRow, StoreError, StreamId};
 use crate::sync::plan::job::{Job, Refetch, RefetchList};
 use crate::sync::session::Session;
 
-/// Returns the suspect windows that are due for a refetch.
+/// Returns the suspect windows that are due for a refetch, as far as the provider still has them.
+/// One that the retention edge cuts is split there: its expired part stays suspect for good.
 pub(in crate::sync) async fn due_suspects(
     session: &Session,
     frontier: Frontier,
@@ -20,33 +21,58 @@ pub(in crate::sync) async fn due_suspects(
         .streams()
         .map(|(index, stream)| (stream.id, index))
         .collect();
-    let comparable = comparable_range(frontier, Second(i64::MIN));
     let rows = session.archive.doubted_rows(session.account).await?;
     let mut list = RefetchList::default();
     for (id, row) in rows {
         let Some(&stream) = indexes.get(&id) else {
             continue;
         };
-        let is_comparable =
-            comparable.and_then(|range| range.intersect(row.window)) == Some(row.window);
-        if is_comparable && is_due(&row, now) {
-            let refetch = Refetch {
-                row: row.window,
-                outside: 0,
-                sealed_at: row.sealed_at,
-            };
-            let refetch = Some(refetch);
-            let range = row.window;
-            list.jobs.push(Job {
-                stream,
-                range,
-                is_piece: false,
-                refetch,
-                poll: None,
-            });
+        let fetchable = fetchable_part(frontier, row.window).filter(|_| is_due(&row, now));
+        let Some(range) = fetchable else { continue };
+        if range != row.window && !split_at(session, (stream, id), row.window, range.from()).await?
+        {
+            continue;
         }
+        let refetch = Refetch {
+            row: range,
+            outside: 0,
+            sealed_at: row.sealed_at,
+            is_doubted: true,
+        };
+        list.jobs.push(Job {
+            stream,
+            range,
+            is_piece: false,
+            refetch: Some(refetch),
+            poll: None,
+        });
     }
     Ok(list)
+}
+
+/// Splits a suspect window at the retention edge.
+async fn split_at(
+    session: &Session,
+    (stream, id): (StreamIndex, StreamId),
+    window: Window,
+    edge: Second,
+) -> Result<bool, StoreError> {
+    let scope = session.provider.stream(stream).scope.clone();
+    session
+        .archive
+        .split_row(session.account, (id, &scope), window, edge)
+        .await
+}
+
+/// Returns the part of a settled window that the provider still has. `None` if it has nothing of it,
+/// or if the window is not settled.
+fn fetchable_part(frontier: Frontier, window: Window) -> Option<Window> {
+    let is_settled = window.to() <= frontier.settled_to;
+    let available = match frontier.horizon {
+        Some(horizon) => window.starting_at(horizon),
+        None => Some(window),
+    };
+    available.filter(|_| is_settled)
 }
 
 /// True if a suspect window has been left alone for as long as it had been in doubt before.
@@ -58,7 +84,37 @@ fn is_due(row: &LedgerRow, now: Millis) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::window::Window;
+
+    #[test]
+    fn fetchable_part_begins_at_the_retention_edge() {
+        let window = |from: i64, to: i64| Window::new(Second(from), Second(to)).unwrap();
+        let part = |horizon: Option<i64>, settled_to: i64| {
+            let frontier = Frontier {
+                horizon: horizon.map(Second),
+                settled_to: Second(settled_to),
+                wanted_to: Second(settled_to),
+                retention: None,
+            };
+            fetchable_part(frontier, window(100, 200))
+        };
+        let whole = Some(window(100, 200));
+        for (horizon, settled_to, expected) in [
+            (None, 200, whole),
+            (Some(99), 200, whole),
+            (Some(100), 200, whole),
+            (Some(101), 200, Some(window(101, 200))),
+            (Some(199), 200, Some(window(199, 200))),
+            (Some(200), 200, None),
+            (Some(201), 300, None),
+            (Some(101), 199, None),
+        ] {
+            assert_eq!(
+                part(horizon, settled_to),
+                expected,
+                "{horizon:?} {settled_to}"
+            );
+        }
+    }
 
     #[test]
     fn suspect_window_waits_as_long_as_it_was_in_doubt() {

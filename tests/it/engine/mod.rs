@@ -35,6 +35,7 @@ mod paging;
 mod received_channels;
 mod reconcile;
 mod stragglers;
+mod suspect_windows;
 mod truth;
 mod verify;
 mod verify_manifest;

@@ -1,6 +1,8 @@
 //! Messages that appear, vanish or change after their window was sealed: reconcile, refresh,
 //! requeue.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backscroll::sandbox::Web3mqStatus;
@@ -103,6 +105,31 @@ fn suspect_window_is_sealed_once_a_refetch_matches() {
     assert!(lying.query_number("SELECT count(*) FROM archive") < 300);
     run_pass(&lying, Purpose::Reconcile);
     assert_complete(&lying, edge);
+}
+
+#[test]
+fn suspect_window_is_refetched_by_the_next_sync() {
+    let env = TestEnv::new(&["--messages", "300", "--topic-messages", "0", "--plain"])
+        .with_only("agora")
+        .with_settle("1s");
+    let edge = env.settled_edge();
+    let is_lying = Arc::new(AtomicBool::new(true));
+    let seen = is_lying.clone();
+    let (env, _middleman) = env.behind_proxy(move |_, request| match request.endpoint() {
+        "read" if seen.load(Ordering::Relaxed) => ProxyAction::rewrite_json(|answer| {
+            drop(answer["messages"].as_array_mut().and_then(Vec::pop));
+        }),
+        _ => ProxyAction::Forward,
+    });
+    env.sync().assert_incomplete().assert_prints("in doubt");
+    is_lying.store(false, Ordering::Relaxed);
+    wait_until("a sync without doubts", || {
+        let output = env.sync();
+        let suspects = "SELECT count(*) FROM coverage WHERE state = 'suspect'";
+        assert_eq!(output.code == Some(0), env.query_number(suspects) == 0);
+        output.code == Some(0)
+    });
+    assert_complete(&env, edge);
 }
 
 #[test]

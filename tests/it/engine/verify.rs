@@ -272,6 +272,7 @@ fn messages_missing_by_the_provider_count_are_fetched(fixture: VerifyFixture) {
         .assert_prints(&format!(
             "a DIFFERENT number of messages in 2 of {all} streams"
         ))
+        .assert_prints("`backscroll verify --remote --repair` fetches it now")
         .assert_prints("The archive is intact");
     let before = fixture.archived_rows().len();
     fixture

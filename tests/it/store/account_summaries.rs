@@ -100,6 +100,7 @@ fn expected(ledger: &AccountLedger, streams: &[&StreamStatus]) -> AccountSummary
         missing: vec![],
         lost_seconds: sum(|s| s.lost_seconds),
         suspect_rows: sum(|s| s.suspect_rows),
+        expired_suspect_rows: sum(|s| s.expired_suspect_rows),
         quarantined: sum(|s| s.quarantined),
         recent_messages: if forgets {
             sum(|s| s.recent_messages)

@@ -17,6 +17,8 @@ use backscroll::store::{
 use backscroll::sync::progress::ProgressSnapshot;
 use backscroll::sync::refetch::requeue::requeue;
 use backscroll::sync::{Engine, HistoryBounds, PassReport, Purpose};
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +41,7 @@ pub(crate) struct ModelRun {
     /// The archive again, if it is a file.
     sqlite: Option<Arc<SqliteStore>>,
     engine: Engine,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl ModelRun {
@@ -79,7 +81,7 @@ impl ModelRun {
             store,
             sqlite,
             engine,
-            _dir: dir,
+            dir,
         }
     }
 
@@ -141,6 +143,13 @@ impl ModelRun {
     pub(crate) async fn query_texts(&self, sql: &'static str) -> Vec<String> {
         let sqlite = self.sqlite.as_ref().expect("an archive in a file");
         sqlite.query(sql).await.unwrap().rows.concat()
+    }
+
+    /// Runs a statement that Backscroll would not run, in an archive in a file.
+    pub(crate) async fn execute_sql(&self, sql: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.dir.path().join("archive.db"));
+        let mut writer = options.connect().await.unwrap();
+        sqlx::query(sql).execute(&mut writer).await.unwrap();
     }
 
     /// Archives the messages of a window without sealing it.

@@ -141,6 +141,7 @@ pub(crate) mod tests {
             recent_messages: 10,
             recent_seconds: 10,
             suspect_rows: 0,
+            expired_suspect_rows: 0,
             quarantined: 0,
             missing: vec![],
             missing_seconds: 0,

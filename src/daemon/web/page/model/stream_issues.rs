@@ -54,7 +54,8 @@ pub(super) fn failure_issues(
 
 /// Returns the issues of data that no pass repairs today.
 pub(super) fn data_issues(streams: &[AssessedStream<'_>]) -> Vec<Issue> {
-    let suspect = nonzero(streams, |stream| stream.status.suspect_rows);
+    let suspect = nonzero(streams, |stream| stream.status.refetchable_suspects());
+    let expired = nonzero(streams, |stream| stream.status.expired_suspect_rows);
     let quarantined = nonzero(streams, |stream| stream.status.quarantined);
     let lost = nonzero(streams, |stream| stream.lost_s);
     let mut issues = Vec::new();
@@ -64,6 +65,12 @@ pub(super) fn data_issues(streams: &[AssessedStream<'_>]) -> Vec<Issue> {
         let hint =
             "nothing: they are refetched automatically; a stream's own page shows the reason";
         issues.push(Issue::info(count_streams(&suspect), problem, hint));
+    }
+    if !expired.is_empty() {
+        let windows = thousands(expired.iter().sum());
+        let problem = format!("windows that may be incomplete and have expired: {windows}");
+        let hint = "nothing: the provider has deleted them; a stream's own page shows the reason";
+        issues.push(Issue::info(count_streams(&expired), problem, hint));
     }
     if !quarantined.is_empty() {
         let messages = thousands(quarantined.iter().sum());
