@@ -261,12 +261,25 @@ pub fn name_error(name: &str) -> Option<&'static str> {
     name.contains('\0').then_some("a name contains U+0000")
 }
 
-/// A message that could not be parsed: its raw form and the reason.
+/// A message that could not be parsed, or was not asked for: its raw form and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnparsableMessage {
     /// The message's JSON as the provider sent it.
     pub raw: String,
     pub reason: String,
+    /// The message itself, if it is sound and was only not asked for. Another stream may bring it.
+    pub sound: Option<Box<Message>>,
+}
+
+impl UnparsableMessage {
+    /// Returns a message that could not be parsed.
+    pub fn new(raw: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            raw: raw.into(),
+            reason: reason.into(),
+            sound: None,
+        }
+    }
 }
 
 #[cfg(test)]

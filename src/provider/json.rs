@@ -143,9 +143,9 @@ where
 /// Parses each item of a JSON list; an item that cannot be parsed is kept raw and costs no other.
 /// `None` and `null` are empty lists. A list of more than [`MAX_ITEMS_PER_ANSWER`] items is an
 /// error: it is no page that was asked for.
-pub(super) fn parse_list<'a, W: Deserialize<'a>, T>(
+pub(super) fn parse_list<'a, W: Deserialize<'a>, T, E: Into<Refusal>>(
     list: Option<&'a RawValue>,
-    convert: impl Fn(W) -> Result<T, String>,
+    convert: impl Fn(W) -> Result<T, E>,
 ) -> Result<Vec<Result<T, UnparsableMessage>>, serde_json::Error> {
     let mut items = Vec::new();
     for_each_item(list, |item| {
@@ -188,23 +188,45 @@ pub(super) fn for_each_item<'a>(
 }
 
 /// Parses one item of a list, or keeps it raw with the reason.
-pub(super) fn parse_item<'a, W: Deserialize<'a>, T>(
+pub(super) fn parse_item<'a, W: Deserialize<'a>, T, E: Into<Refusal>>(
     raw: &'a str,
-    convert: impl Fn(W) -> Result<T, String>,
+    convert: impl Fn(W) -> Result<T, E>,
 ) -> Result<T, UnparsableMessage> {
     if let Some(text) = damaged_text(raw) {
-        return Err(UnparsableMessage {
-            raw: text,
-            reason: "the message is not valid JSON".to_owned(),
-        });
+        return Err(UnparsableMessage::new(
+            text,
+            "the message is not valid JSON",
+        ));
     }
-    let parsed = serde_json::from_str(raw).map_err(|e| parse_error_text(&e));
-    parsed
-        .and_then(convert)
-        .map_err(|reason| UnparsableMessage {
-            raw: raw.to_owned(),
-            reason,
-        })
+    let refusal = match serde_json::from_str(raw) {
+        Ok(item) => match convert(item) {
+            Ok(parsed) => return Ok(parsed),
+            Err(refusal) => refusal.into(),
+        },
+        Err(error) => Refusal::Fault(parse_error_text(&error)),
+    };
+    Err(match refusal {
+        Refusal::Fault(reason) => UnparsableMessage::new(raw, reason),
+        Refusal::NotRequested(message) => UnparsableMessage {
+            sound: Some(message),
+            ..UnparsableMessage::new(raw, NOT_REQUESTED)
+        },
+    })
+}
+
+/// The reason why an item is kept raw.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Something is missing or wrong.
+    Fault(String),
+    /// It is a sound message of another stream or time.
+    NotRequested(Box<Message>),
+}
+
+impl From<String> for Refusal {
+    fn from(fault: String) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 /// Returns the text of an item that [`super::damaged_items`] has isolated: an object in a string.
@@ -214,19 +236,19 @@ fn damaged_text(raw: &str) -> Option<String> {
         .flatten()
 }
 
-/// Keeps a message only if it was asked for. The reason of any other says so.
-pub(super) fn require_requested(message: Message, is_requested: bool) -> Result<Message, String> {
+/// Keeps a message only if it was asked for.
+pub(super) fn require_requested(message: Message, is_requested: bool) -> Result<Message, Refusal> {
     if is_requested {
         Ok(message)
     } else {
-        Err(NOT_REQUESTED.to_owned())
+        Err(Refusal::NotRequested(Box::new(message)))
     }
 }
 
 /// True if an item is a sound message that was not asked for.
 pub(super) fn is_not_requested(item: &Result<Message, UnparsableMessage>) -> bool {
     item.as_ref()
-        .is_err_and(|unparsable| unparsable.reason == NOT_REQUESTED)
+        .is_err_and(|unparsable| unparsable.sound.is_some())
 }
 
 /// Returns the raw texts of the items that could not be parsed or were not asked for.
@@ -320,7 +342,7 @@ mod tests {
         let list = |count: usize| format!("[{}]", vec!["1"; count].join(","));
         let parse = |json: &str| {
             let raw: &RawValue = serde_json::from_str(json).unwrap();
-            parse_list(Some(raw), |item: u32| Ok(item)).map(|items| items.len())
+            parse_list(Some(raw), |item: u32| Ok::<_, String>(item)).map(|items| items.len())
         };
         assert_eq!(
             parse(&list(MAX_ITEMS_PER_ANSWER)).unwrap(),

@@ -87,11 +87,7 @@ impl Provider for IdleProvider {
     }
 
     fn parse_raw(&self, _: StreamIndex, raw: &str) -> Result<Message, UnparsableMessage> {
-        let reason = "no message can be parsed".to_owned();
-        Err(UnparsableMessage {
-            raw: raw.to_owned(),
-            reason,
-        })
+        Err(UnparsableMessage::new(raw, "no message can be parsed"))
     }
 
     async fn check_credentials(&self) -> Result<(), ProviderError> {

@@ -290,6 +290,10 @@ pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
     /// first and the last second.
     const AFFECTED_ROWS: &'static str;
 
+    /// Deletes from quarantine what is archived. Binds the account, and the ids as a JSON list of
+    /// hexadecimal numbers.
+    const RELEASE_ARCHIVED: &'static str;
+
     /// Inserts a stream as another archive has it, or updates it. Returns its id.
     const RESTORE_STREAM: &'static str;
 

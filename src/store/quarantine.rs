@@ -2,7 +2,6 @@
 //! they were changed or added behind its back.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
@@ -19,29 +18,86 @@ use super::model::{
 use super::rows::{MessageKey, preferred_slot};
 use super::sql;
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
-use crate::domain::message::UnparsableMessage;
+use crate::domain::message::{Message, UnparsableMessage};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 
-/// Inserts the unreadable messages of a commit.
+/// Inserts the unreadable messages of a commit, whose other messages are written. A message that was
+/// only not asked for, and that the archive holds through another stream, is left out.
 pub(super) async fn insert_unreadable<DB: Dialect>(
     tx: &mut DB::Connection,
     commit: &Commit,
     now: Millis,
 ) -> Result<(), StoreError> {
-    let unreadable = commit.unreadable.iter();
-    let distinct: BTreeSet<_> = unreadable.map(|item| (&item.raw, &item.reason)).collect();
-    for (raw, reason) in distinct {
-        let (reason, raw) = (reason.clone(), raw.clone());
+    for UnparsableMessage { raw, reason, sound } in &commit.unreadable {
+        let id = match sound {
+            Some(message) if is_archived::<DB>(tx, commit.account, message).await? => continue,
+            Some(message) => QuarantineId(Fingerprint::compute(message).0),
+            None => id_of_raw(raw),
+        };
         let entry = QuarantineEntry {
+            id,
             window: commit.window,
             found_at: now,
-            reason,
-            raw,
+            reason: reason.clone(),
+            raw: raw.clone(),
         };
         insert_entry::<DB>(tx, commit.account, commit.stream, &entry).await?;
     }
     Ok(())
+}
+
+/// Deletes messages from an account's quarantine that are archived now: another stream has brought
+/// them.
+pub(super) async fn release_archived<DB: Dialect>(
+    tx: &mut DB::Connection,
+    commit: &Commit,
+) -> Result<(), StoreError> {
+    const WHAT: &str = "release from quarantine";
+    let account = commit.account.0;
+    let held = fetch_all::<DB>(tx, WHAT, sql::HAS_QUARANTINE, &[account.into()]).await?;
+    if held.is_empty() || commit.messages.is_empty() {
+        return Ok(());
+    }
+    let ids = commit.messages.iter();
+    let ids: Vec<String> = ids.map(|m| hex::encode(m.fingerprint.0)).collect();
+    let ids = json!(ids).to_string();
+    execute::<DB>(
+        tx,
+        WHAT,
+        DB::RELEASE_ARCHIVED,
+        &[account.into(), (&ids).into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// True if the archive holds a message.
+async fn is_archived<DB: Dialect>(
+    tx: &mut DB::Connection,
+    account: AccountId,
+    message: &Message,
+) -> Result<bool, StoreError> {
+    const WHAT: &str = "archived message";
+    let args = [Arg::from(&message.recipient)];
+    let names = fetch_all::<DB>(tx, WHAT, sql::ID_OF_NAME, &args).await?;
+    let Some(name) = names.first() else {
+        return Ok(false);
+    };
+    let recipient = int::<DB>(name, "id")?;
+    let found = DB::load_millisecond(tx, recipient, message.sent_at.0).await;
+    let found = found.map_err(StoreError::at(WHAT))?;
+    let hash = Fingerprint::compute(message).0;
+    let is_it = |(owner, key, _): &(i64, MessageKey, _)| *owner == account.0 && key.hash == hash;
+    Ok(found.iter().any(is_it))
+}
+
+/// Returns the id of a message that could not be parsed.
+fn id_of_raw(raw: &str) -> QuarantineId {
+    let mut id = [0; 16];
+    let hash = blake3::hash(storable(raw).as_bytes());
+    id.copy_from_slice(&hash.as_bytes()[..16]);
+    QuarantineId(id)
 }
 
 /// Inserts an entry. A message that is in quarantine already stays unchanged.
@@ -52,11 +108,10 @@ pub(super) async fn insert_entry<DB: Dialect>(
     entry: &QuarantineEntry,
 ) -> Result<(), StoreError> {
     let (reason, raw) = (storable(&entry.reason), storable(&entry.raw));
-    let hash = blake3::hash(raw.as_bytes());
-    let hash: &[u8] = &hash.as_bytes()[..16];
+    let id: &[u8] = &entry.id.0;
     let args: [Arg<'_>; 8] = [
         account.0.into(),
-        hash.into(),
+        id.into(),
         stream.0.into(),
         entry.window.from().0.into(),
         entry.window.to().0.into(),
@@ -119,6 +174,7 @@ pub(super) async fn evict<DB: Dialect>(
             raw_json(message),
         );
         let entry = QuarantineEntry {
+            id: id_of_raw(&raw),
             window,
             found_at: now,
             reason,
@@ -211,7 +267,7 @@ fn raw_json(archived: &ArchivedMessage) -> String {
 /// Returns a message that the database refuses, for the quarantine.
 pub(super) fn refused_message(identified: &IdentifiedMessage, reason: String) -> UnparsableMessage {
     let raw = json!({ EVICTED_FIELD: content_of(identified) }).to_string();
-    UnparsableMessage { raw, reason }
+    UnparsableMessage::new(raw, reason)
 }
 
 fn content_of(identified: &IdentifiedMessage) -> Value {

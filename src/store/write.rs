@@ -100,6 +100,7 @@ pub(super) async fn write_window<DB: Dialect>(
     };
     let inside = batch(&inside, before).write::<DB>(tx).await?;
     let outside = batch(&outside, None).write::<DB>(tx).await?;
+    quarantine::release_archived::<DB>(tx, commit).await?;
     quarantine::insert_unreadable::<DB>(tx, commit, now).await?;
     let changes = inside.changes().chain(outside.changes()).collect();
     adjust_rows::<DB>(tx, commit.account, commit.stream, changes).await?;

@@ -297,9 +297,9 @@ mod tests {
     fn page_is_foreign_if_most_of_its_messages_are() {
         let foreign = || {
             let message = page(&[(1, "x")]).remove(0).unwrap();
-            json::require_requested(message, false).map_err(|reason| UnparsableMessage {
-                raw: "{}".to_owned(),
-                reason,
+            Err(UnparsableMessage {
+                sound: Some(Box::new(message)),
+                ..UnparsableMessage::new("{}", "not asked for")
             })
         };
         let with_foreign = |count: usize| {

@@ -14,7 +14,7 @@ use crate::domain::message::{
     Delivery, DeliveryStatus, Encoding, Message, Payload, UnparsableMessage,
 };
 use crate::domain::time::Millis;
-use crate::provider::json::{self, ExtraFields, ObjectFields, Wtf8};
+use crate::provider::json::{self, ExtraFields, ObjectFields, Refusal, Wtf8};
 use crate::provider::wire_time::WireTime;
 
 /// A message of a page, or the raw text of one that could not be parsed.
@@ -117,7 +117,7 @@ fn parse_status(raw: &RawValue) -> Option<Delivery> {
 
 impl Web3mqMessageFields {
     /// Makes the message, if the topic may hold it.
-    fn into_requested_message(self, topic: TopicMessages<'_>) -> Result<Message, String> {
+    fn into_requested_message(self, topic: TopicMessages<'_>) -> Result<Message, Refusal> {
         let message = self.into_message(topic)?;
         let is_requested = topic.may_hold(&message);
         json::require_requested(message, is_requested)

@@ -218,12 +218,7 @@ mod tests {
 
     /// Rows without a time that can be read fit into any window.
     fn raw_page(texts: &[&str], total: Option<u64>) -> TopicPage {
-        let row = |text: &&str| {
-            Err(UnparsableMessage {
-                raw: (*text).to_owned(),
-                reason: String::new(),
-            })
-        };
+        let row = |text: &&str| Err(UnparsableMessage::new(*text, ""));
         TopicPage {
             total,
             rows: texts.iter().map(row).collect(),

@@ -209,7 +209,11 @@ pub(in crate::store) fn known_stream<DB: Driver>(row: &DB::Row) -> Result<KnownS
 pub(in crate::store) fn quarantine_entry<DB: Driver>(
     row: &DB::Row,
 ) -> Result<QuarantineEntry, StoreError> {
+    let hash = DB::hash(row, "hash").map_err(StoreError::at("hash"))?;
+    let hash =
+        hash.ok_or_else(|| inconsistent("quarantine", "a hash that is not 16 bytes long"))?;
     Ok(QuarantineEntry {
+        id: QuarantineId(hash),
         window: window::<DB>(row)?,
         found_at: millis::<DB>(row, "found_at_ms")?,
         reason: text::<DB>(row, "reason")?,
@@ -217,15 +221,11 @@ pub(in crate::store) fn quarantine_entry<DB: Driver>(
     })
 }
 
-/// Decodes an entry of the quarantine with its id and its stream.
+/// Decodes an entry of the quarantine with its stream.
 pub(in crate::store) fn quarantined_message<DB: Driver>(
     row: &DB::Row,
 ) -> Result<QuarantinedMessage, StoreError> {
-    let hash = DB::hash(row, "hash").map_err(StoreError::at("hash"))?;
-    let hash =
-        hash.ok_or_else(|| inconsistent("quarantine", "a hash that is not 16 bytes long"))?;
     Ok(QuarantinedMessage {
-        id: QuarantineId(hash),
         stream: StreamId(int::<DB>(row, "stream_id")?),
         key: text::<DB>(row, "key")?,
         entry: quarantine_entry::<DB>(row)?,

@@ -57,6 +57,7 @@ pub struct KnownStream {
 /// A message in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineEntry {
+    pub id: QuarantineId,
     /// The window in which the message was found.
     pub window: Window,
     pub found_at: Millis,
@@ -65,14 +66,14 @@ pub struct QuarantineEntry {
     pub raw: String,
 }
 
-/// Identifies a message in quarantine: a hash of its raw text. The default precedes all others.
+/// Identifies a message in quarantine: by the fingerprint of a sound message, which was only not
+/// asked for, and else by a hash of its raw text. The default precedes all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QuarantineId(pub(in crate::store) [u8; 16]);
 
-/// A message in quarantine, with its id and its stream.
+/// A message in quarantine, with its stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantinedMessage {
-    pub id: QuarantineId,
     pub stream: StreamId,
     /// The stream's key in the archive.
     pub key: String,

@@ -258,6 +258,7 @@ impl Dialect for Postgres {
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
     const LOCK_LEDGER_ROWS: &'static str = ledger_rows_in_window!(" FOR UPDATE");
     const AFFECTED_ROWS: &'static str = sql::AFFECTED_ROWS;
+    const RELEASE_ARCHIVED: &'static str = sql::RELEASE_ARCHIVED;
     const RESTORE_STREAM: &'static str = sql::RESTORE_STREAM;
     const UPSERT_CONVERSATION: &'static str = sql::UPSERT_CONVERSATION;
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;

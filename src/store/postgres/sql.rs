@@ -194,6 +194,11 @@ pub(super) const READ_LINKS: PerAccessPath = PerAccessPath {
     ..read_links!("uuid_send(m.hash)")
 };
 
+/// See [`Dialect::RELEASE_ARCHIVED`](crate::store::dialect::Dialect::RELEASE_ARCHIVED).
+pub(super) const RELEASE_ARCHIVED: &str = "
+    DELETE FROM quarantined_message
+    WHERE account_id = $1 AND hash IN (SELECT decode(id, 'hex') FROM json_array_elements_text($2::JSON) AS k (id))";
+
 /// See [`Dialect::AFFECTED_ROWS`](crate::store::dialect::Dialect::AFFECTED_ROWS). One probe for
 /// each name, in the index of the part by which streams are looked up; then one for each stream.
 /// `OFFSET 0` keeps the planner from joining in another way.

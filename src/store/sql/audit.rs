@@ -15,6 +15,11 @@ pub(in crate::store) const QUARANTINED_MESSAGES: &str = "
 pub(in crate::store) const DELETE_QUARANTINE: &str = "
     DELETE FROM quarantined_message WHERE account_id = $1 AND hash = $2";
 
+pub(in crate::store) const HAS_QUARANTINE: &str = "
+    SELECT hash FROM quarantined_message WHERE account_id = $1 LIMIT 1";
+
+pub(in crate::store) const ID_OF_NAME: &str = "SELECT id FROM name WHERE value = $1";
+
 pub(in crate::store) const UPDATE_QUARANTINE_REASON: &str = "
     UPDATE quarantined_message SET reason = $3 WHERE account_id = $1 AND hash = $2";
 
@@ -48,7 +53,7 @@ pub(in crate::store) const LEDGER_WINDOWS: &str = "
     ORDER BY stream_id, from_s";
 
 pub(in crate::store) const LEDGER_QUARANTINE: &str = "
-    SELECT stream_id, from_s, to_s, found_at_ms, reason, raw
+    SELECT stream_id, hash, from_s, to_s, found_at_ms, reason, raw
     FROM quarantined_message
     ORDER BY stream_id, found_at_ms, hash";
 

@@ -279,6 +279,7 @@ impl Dialect for Sqlite {
     /// A transaction that writes has locked the whole archive.
     const LOCK_LEDGER_ROWS: &'static str = ledger_rows_in_window!("");
     const AFFECTED_ROWS: &'static str = sql::AFFECTED_ROWS;
+    const RELEASE_ARCHIVED: &'static str = sql::RELEASE_ARCHIVED;
     const RESTORE_STREAM: &'static str = sql::RESTORE_STREAM;
     const UPSERT_CONVERSATION: &'static str = sql::UPSERT_CONVERSATION;
     const UPSERT_ALARM: &'static str = sql::UPSERT_ALARM;

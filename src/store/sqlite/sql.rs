@@ -63,6 +63,11 @@ pub(super) const COUNT_BY_RECIPIENT: &str = "
     WHERE recipient_id = (SELECT id FROM name WHERE value = ?3)
       AND sent_at_ms >= ?1 AND sent_at_ms < ?2 AND ?4 IS NOT NULL";
 
+/// See [`Dialect::RELEASE_ARCHIVED`](crate::store::dialect::Dialect::RELEASE_ARCHIVED).
+pub(super) const RELEASE_ARCHIVED: &str = "
+    DELETE FROM quarantined_message
+    WHERE account_id = ?1 AND hash IN (SELECT unhex(value) FROM json_each(?2))";
+
 /// See [`Dialect::AFFECTED_ROWS`](crate::store::dialect::Dialect::AFFECTED_ROWS). One probe for
 /// each name, in the index of the part by which streams are looked up; then one for each stream.
 /// `CROSS JOIN` fixes the order of the joins.

@@ -37,7 +37,7 @@ pub async fn requeue(
         let Some(last) = page.last() else {
             return Ok(requeued);
         };
-        after = last.id;
+        after = last.entry.id;
         for message in page {
             if release(provider, archive, account, &message, now).await? {
                 requeued.archived += 1;
@@ -96,13 +96,13 @@ async fn release(
             };
             archive.commit(&[commit], now).await?;
             archive
-                .release_from_quarantine(account, quarantined.id)
+                .release_from_quarantine(account, quarantined.entry.id)
                 .await?;
             Ok(true)
         }
         Err(unparsable) => {
             archive
-                .update_quarantine_reason(account, quarantined.id, &unparsable.reason)
+                .update_quarantine_reason(account, quarantined.entry.id, &unparsable.reason)
                 .await?;
             Ok(false)
         }

@@ -4,7 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::support::config::to;
+use toml::Table;
+
+use crate::support::config::{from, to};
 use crate::support::env::TestEnv;
 use crate::support::fault_proxy::{FaultProxy, ProxyAction};
 use crate::support::postgres_env::PostgresEnv;
@@ -48,7 +50,12 @@ fn damaged(body: &[u8], damage: &Damage) -> Vec<u8> {
 
 /// One channel behind a proxy that damages the same message in every answer.
 fn with_odd_message(env: TestEnv, damage: &Damage) -> (TestEnv, FaultProxy) {
-    let env = env.with_only("agora").with_agora_streams(&[to("lobby")]);
+    with_odd_message_in(env, damage, &[to("lobby")])
+}
+
+/// The same with other streams.
+fn with_odd_message_in(env: TestEnv, damage: &Damage, streams: &[Table]) -> (TestEnv, FaultProxy) {
+    let env = env.with_only("agora").with_agora_streams(streams);
     for n in 0..MESSAGES {
         let ago = Duration::from_hours(1) + Duration::from_secs(10 * n);
         env.append_message("lobby", &format!("number {n}"), ago);
@@ -110,6 +117,61 @@ fn odd_message_is_quarantined_in_postgres() {
     let archived = postgres.query_number("SELECT count(*) FROM archive");
     assert_eq!(archived, MESSAGES as i64 - 1);
     assert_eq!(postgres.query_number("SELECT count(*) FROM quarantine"), 1);
+}
+
+/// The streams of two runs, one after the other.
+fn runs_of_streams() -> Vec<[Vec<Table>; 2]> {
+    let (channel, sender) = (to("lobby"), from("alice"));
+    let both = vec![channel.clone(), sender.clone()];
+    vec![
+        [vec![channel.clone()], both.clone()],
+        [vec![sender.clone()], both.clone()],
+        [both.clone(), both],
+        [vec![channel], vec![sender]],
+    ]
+}
+
+const OTHER_CASE: Damage = Damage {
+    part: b"\"lobby\"",
+    replacement: b"\"Lobby\"",
+};
+
+/// A message of which the channel's stream cannot say that it is its own is archived by the stream of
+/// its sender, and is in quarantine only until then.
+#[test]
+fn message_that_another_stream_archives_is_not_in_quarantine() {
+    for [first, second] in runs_of_streams() {
+        let env = TestEnv::without_messages(&[]);
+        let (mut env, _proxy) = with_odd_message_in(env, &OTHER_CASE, &first);
+        env.sync().assert_ok();
+        let archived = env.query_number("SELECT count(*) FROM archive");
+        let quarantined = env.query_number("SELECT count(*) FROM quarantine");
+        assert_eq!(archived + quarantined, MESSAGES as i64, "{first:?}");
+        env.config_mut().set_streams("agora", &second);
+        env.sync().assert_ok();
+        let archived = env.query_number("SELECT count(*) FROM archive");
+        let quarantined = env.query_number("SELECT count(*) FROM quarantine");
+        assert_eq!((archived, quarantined), (MESSAGES as i64, 0), "{first:?}");
+        env.run(&["verify", "--remote"]).assert_ok();
+        env.run(&["requeue"])
+            .assert_prints("0 understood and archived, 0 left");
+    }
+}
+
+#[test]
+fn message_that_another_stream_archives_is_not_in_quarantine_in_postgres() {
+    for [first, second] in runs_of_streams() {
+        let mut postgres = PostgresEnv::start(&["--messages", "0", "--topic-messages", "0"]);
+        let (env, _proxy) = with_odd_message_in(postgres.env, &OTHER_CASE, &first);
+        postgres.env = env;
+        postgres.env.sync().assert_ok();
+        postgres.env.config_mut().set_streams("agora", &second);
+        postgres.env.sync().assert_ok();
+        let archived = postgres.query_number("SELECT count(*) FROM archive");
+        let quarantined = postgres.query_number("SELECT count(*) FROM quarantine");
+        assert_eq!((archived, quarantined), (MESSAGES as i64, 0), "{first:?}");
+        postgres.env.run(&["verify", "--remote"]).assert_ok();
+    }
 }
 
 #[test]

@@ -360,15 +360,7 @@ async fn conversation_of_unknown_kind_becomes_a_channel_once_known(fixture: Stor
 }
 
 async fn unreadable_message_is_quarantined_once(fixture: StoreFixture) {
-    let unreadable = || {
-        vec![
-            UnparsableMessage {
-                raw: "{\"x\":1}".into(),
-                reason: "no `src`".into()
-            };
-            2
-        ]
-    };
+    let unreadable = || vec![UnparsableMessage::new("{\"x\":1}", "no `src`"); 2];
     for stream in [0, 1, 0] {
         let commit = Commit {
             stream: fixture.streams[stream],

@@ -269,10 +269,7 @@ async fn message_outside_of_the_scope_is_archived_and_not_counted(fixture: Store
         recipient: "attic".into(),
         ..message(20_000, "received in a channel")
     };
-    let unreadable = vec![UnparsableMessage {
-        raw: "{}".into(),
-        reason: "no `src`".into(),
-    }];
+    let unreadable = vec![UnparsableMessage::new("{}", "no `src`")];
     let messages = vec![message(10_000, "hi"), in_attic];
     fixture
         .commit(&[Commit {

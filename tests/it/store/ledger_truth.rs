@@ -340,10 +340,7 @@ async fn messages_not_shown_are_counted_by_themselves(fixture: StoreFixture) {
     fixture.commit(&[first]).await;
     let shown = said("bob", "lobby", 20_000, "shown");
     let mut second = sealed(&fixture, &streams[0], whole, vec![shown.clone()]);
-    second.unreadable = vec![UnparsableMessage {
-        raw: "{}".into(),
-        reason: "no `src`".into(),
-    }];
+    second.unreadable = vec![UnparsableMessage::new("{}", "no `src`")];
     second.seal.as_mut().unwrap().provider_count = Some(2);
     fixture.commit(&[second]).await;
     let row = &rows(&fixture, streams[0].0).await[0];

@@ -256,10 +256,7 @@ async fn stragglers_accumulate_until_the_settle_age_grows(fixture: StoreFixture)
 }
 
 async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: StoreFixture) {
-    let raw = |raw: &str| UnparsableMessage {
-        raw: raw.to_owned(),
-        reason: "no `src`".to_owned(),
-    };
+    let raw = |raw: &str| UnparsableMessage::new(raw, "no `src`");
     let unreadable = vec![raw("{1}"), raw("{2}"), raw("{3}")];
     fixture
         .commit(&[Commit {
@@ -275,7 +272,7 @@ async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: Sto
             .unwrap()
     };
     let first = held(QuarantineId::default(), 2).await;
-    let rest = held(first[1].id, 2).await;
+    let rest = held(first[1].entry.id, 2).await;
     assert_eq!((first.len(), rest.len()), (2, 1));
     let mut raws: Vec<_> = first
         .iter()
@@ -290,12 +287,12 @@ async fn requeue_releases_parsed_messages_and_updates_other_reasons(fixture: Sto
     );
     fixture
         .store
-        .release_from_quarantine(fixture.account, first[0].id)
+        .release_from_quarantine(fixture.account, first[0].entry.id)
         .await
         .unwrap();
     fixture
         .store
-        .update_quarantine_reason(fixture.account, first[1].id, "no `dst`")
+        .update_quarantine_reason(fixture.account, first[1].entry.id, "no `dst`")
         .await
         .unwrap();
     let left = fixture

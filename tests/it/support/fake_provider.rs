@@ -329,10 +329,8 @@ impl FakeProvider {
         if !is_garbled {
             return Ok(self.message(found));
         }
-        Err(UnparsableMessage {
-            raw: format!("{} {}", found.0, found.1),
-            reason: "garbled".to_owned(),
-        })
+        let raw = format!("{} {}", found.0, found.1);
+        Err(UnparsableMessage::new(raw, "garbled"))
     }
 }
 

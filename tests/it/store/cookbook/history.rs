@@ -190,10 +190,7 @@ async fn write_lobby(store: &dyn Archive, shop: &Account) {
         ..Part::new(shop, 0, SHOP[0], vec![late])
     };
     late.commit(store).await;
-    let unreadable = UnparsableMessage {
-        raw: r#"{"src":5}"#.to_owned(),
-        reason: "`src` is not a text".to_owned(),
-    };
+    let unreadable = UnparsableMessage::new(r#"{"src":5}"#, "`src` is not a text");
     let second = Part {
         sealed: Some(("05T00:00:00", "06T00:00:00")),
         archived_at: at("06T00:30:00"),
