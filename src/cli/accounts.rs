@@ -78,6 +78,31 @@ pub(super) fn known_account(provider: &dyn Provider) -> NewAccount<'_> {
     }
 }
 
+/// Returns a note for each two accounts that archive the same history.
+pub(super) fn notes_on_shared_identities(providers: &[Arc<dyn Provider>]) -> Vec<String> {
+    let accounts: Vec<_> = providers
+        .iter()
+        .map(|provider| provider.account())
+        .collect();
+    let mut notes = Vec::new();
+    for (n, account) in accounts.iter().enumerate() {
+        let is_same = |other: &&&AccountSettings| {
+            let identity = other.identity.as_ref().zip(account.identity.as_ref());
+            other.provider == account.provider
+                && identity.is_some_and(|(one, other)| one.difference(other).is_none())
+        };
+        if let Some(first) = accounts[..n].iter().find(is_same) {
+            let (first, second) = (&first.name, &account.name);
+            notes.push(format!(
+                "the accounts `{first}` and `{second}` are one account of the provider: messages of \
+                 streams that both follow are fetched and archived twice, and the two share one \
+                 rate limit; list all streams under one name"
+            ));
+        }
+    }
+    notes
+}
+
 fn build(
     config: &Config,
     wanted: impl Fn(&str) -> bool,

@@ -66,6 +66,9 @@ pub(super) async fn run(
     {
         print_line(format_args!("note: {warning}"));
     }
+    for note in accounts::notes_on_shared_identities(&providers) {
+        print_line(format_args!("note: {note}"));
+    }
     for warning in config.warnings(None, clock.now()) {
         print_line(format_args!("note: {warning}"));
     }

@@ -12,6 +12,7 @@ use super::error::CliError;
 use super::exit_outcome::ExitOutcome;
 use super::open_archive::{open, open_for_reader, open_to_write};
 use super::output::{print_line, print_with_hint};
+use super::summary::print_doubts;
 use super::table::{counted, sanitized, thousands};
 use crate::config::UsedSecrets;
 use crate::daemon::signals;
@@ -249,14 +250,23 @@ async fn compare_counts(
             let windows = counted(*windows, "window is", "windows are");
             print_with_hint(
                 format_args!("{account} {stream}: {windows} in doubt"),
-                "`backscroll status` and the view `coverage` tell why; `reconcile` refetches what is \
-                 in doubt",
+                "`backscroll status` and the view `coverage` tell why; `sync` and `run` refetch what \
+                 is in doubt",
             );
         }
         let agrees = counts.differences.is_empty()
             && counts.failures.is_empty()
             && counts.doubted.is_empty();
-        print_line(comparison_sentence(&counts));
+        let sentence = comparison_sentence(&counts);
+        if counts.differences.is_empty() || repair {
+            print_line(sentence);
+        } else {
+            print_with_hint(
+                sentence,
+                "a message that arrived late looks like this until it is fetched; `backscroll verify \
+                 --remote --repair` fetches it now, and `run` at the next `reconcile`",
+            );
+        }
         return Ok(if agrees {
             ExitOutcome::Success
         } else {
@@ -302,10 +312,11 @@ async fn print_unarchived(store: &dyn Archive, account: Option<&str>) -> Result<
     let wanted = summaries
         .iter()
         .filter(|summary| account.is_none_or(|account| account == summary.account));
-    let (mut quarantined, mut suspect) = (0, 0);
+    let (mut quarantined, mut suspect, mut expired) = (0, 0, 0);
     for summary in wanted {
         quarantined += summary.quarantined;
-        suspect += summary.suspect_rows;
+        suspect += summary.suspect_rows - summary.expired_suspect_rows;
+        expired += summary.expired_suspect_rows;
     }
     if quarantined > 0 {
         let quarantined = counted(quarantined, "message is", "messages are");
@@ -315,13 +326,7 @@ async fn print_unarchived(store: &dyn Archive, account: Option<&str>) -> Result<
              what is in quarantine",
         );
     }
-    if suspect > 0 {
-        let suspect = counted(suspect, "window is", "windows are");
-        print_with_hint(
-            format_args!("{suspect} in doubt and may be incomplete."),
-            "the view `coverage` tells why; `reconcile` refetches what is in doubt",
-        );
-    }
+    print_doubts(suspect, expired);
     Ok(())
 }
 

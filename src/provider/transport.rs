@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{DATE, HeaderMap};
+use reqwest::header::{DATE, HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use super::body_encoding::BodyEncoding;
 use super::client_builder::client_builder;
 use super::error::ProviderError;
 use super::gate::Gate;
+use super::json::printable;
 use super::limits::{CONNECT_TIMEOUT, MAX_BODY_BYTES, MAX_CONCURRENT_BODY_BYTES};
 use super::retry_after::retry_after;
 use super::sent_time::{OpeningObserver, SentTime};
@@ -131,6 +132,13 @@ impl Transport {
         let status = response.status();
         let retry_after = retry_after(response.headers(), gate.clock().now());
         let encoding = BodyEncoding::from_headers(response.headers());
+        if status.is_redirection() {
+            let target = redirect_target(response.headers());
+            // The rest of the answer says no more.
+            let fault =
+                format!("answered with a redirect{target} ({status}), which is never followed");
+            return Attempt::Rejected(ProviderError::Malformed { operation, fault });
+        }
         match self.read_body(response).await {
             Ok(Some(body)) => {
                 let body = Body {
@@ -181,6 +189,26 @@ impl Transport {
     }
 }
 
+/// Returns ` to ` and the scheme and host to which a redirect leads: they show a captive portal, or
+/// a plain connection. The rest of the address may hold anything. Empty if it names no other host.
+fn redirect_target(headers: &HeaderMap) -> String {
+    let location = headers
+        .get(LOCATION)
+        .and_then(|location| location.to_str().ok());
+    let address = location.and_then(|location| Url::parse(location).ok());
+    match address
+        .as_ref()
+        .map(|address| (address, address.host_str()))
+    {
+        Some((address, Some(host))) => {
+            let port = address.port().map(|port| format!(":{port}"));
+            let port = port.unwrap_or_default();
+            printable(&format!(" to {}://{host}{port}", address.scheme()))
+        }
+        _ => String::new(),
+    }
+}
+
 impl Attempt {
     fn unreachable(error: &reqwest::Error) -> Self {
         let cause = describe_network_error(error);
@@ -218,10 +246,6 @@ impl Attempt {
                 RequestOutcome::Throttled,
             ),
             408 | 500..=599 => failed(retry_after, RequestOutcome::Failed),
-            300..=399 => {
-                let fault = format!("answered with a redirect ({status}), which is never followed");
-                Self::Rejected(ProviderError::Malformed { operation, fault })
-            }
             _ => Self::Answered(ProviderResponse {
                 status,
                 body: bytes,

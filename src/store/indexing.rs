@@ -146,17 +146,25 @@ async fn next_entries<DB: Dialect>(
     {
         let to = next.indexed_to.saturating_add(ids).min(extent.latest);
         let args = [next.indexed_to, to, INDEX_CHUNK_MESSAGES].map(Into::into);
-        let rows = fetch_all::<DB>(connection, WHAT, DB::READ_TEXTS, &args).await?;
-        for row in &rows {
-            let entry = index_entry::<DB>(row)?;
-            bytes += entry.words.as_ref().map_or(0, String::len);
-            next.entries.push(entry);
-        }
+        let (mut rows, mut is_cut) = (0, false);
+        let entries = &mut next.entries;
+        DB::for_each_row(connection, WHAT, DB::READ_TEXTS, &args, |row| {
+            // Long messages fill a batch before all that were asked for are read.
+            is_cut |= bytes >= INDEX_BATCH_BYTES;
+            if !is_cut {
+                let entry = index_entry::<DB>(row)?;
+                bytes += entry.words.as_ref().map_or(0, String::len);
+                entries.push(entry);
+                rows += 1;
+            }
+            Ok(())
+        })
+        .await?;
         next.indexed_to = match next.entries.last() {
-            Some(last) if rows.len() as i64 == INDEX_CHUNK_MESSAGES => last.id,
+            Some(last) if is_cut || rows == INDEX_CHUNK_MESSAGES => last.id,
             _ => to,
         };
-        if rows.is_empty() {
+        if rows == 0 {
             ids = ids.saturating_mul(4);
         }
     }

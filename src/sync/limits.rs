@@ -23,8 +23,9 @@ pub(super) const REFETCH_SIZE_FACTOR: u64 = 2;
 /// flight where messages suddenly become large.
 pub(super) const READ_ROOM_BYTES: u64 = 2 * WINDOW_PAYLOAD_BYTES;
 /// A window of more than this multiple of the usual size is read in parts. Providers split windows
-/// before that, unless all their messages lie in one second.
-pub(super) const READ_ROOM_WINDOWS: u64 = 4;
+/// before that, unless all their messages lie in one second. It is the size up to which a row is
+/// refetched as one window; a larger value takes more memory for many messages of one second.
+pub(super) const READ_ROOM_WINDOWS: u64 = REFETCH_SIZE_FACTOR;
 /// Messages that one pass reads of a window in parts, after which the window is suspended and
 /// reported. More lets a stream without an end use up more requests in each pass.
 pub(super) const MAX_PARTED_MESSAGES: u64 = 250_000;

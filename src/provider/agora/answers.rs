@@ -152,25 +152,29 @@ fn parse_envelope(body: &[u8]) -> Result<HistoryEnvelope<'_>, String> {
     serde_json::from_str(json::utf8_body(body)?).map_err(|e| json::parse_error_text(&e))
 }
 
+/// The most missing commas that are inserted into an answer. The documents' own answer lacks one.
+const MAX_MISSING_COMMAS: usize = 100;
+
 /// Returns a body that is not valid JSON with its missing commas, or else with its damaged items
 /// isolated.
 fn repaired_text(body: &[u8]) -> Option<String> {
-    let with_commas = json::utf8_body(body).ok().map(with_missing_commas);
+    let with_commas = json::utf8_body(body).ok().and_then(with_missing_commas);
     with_commas
         .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok())
         .or_else(|| isolate_damaged_items(body))
 }
 
 /// Inserts a comma wherever a string follows a string. The documents' own answer to a query lacks
-/// one, and an answer like it must be accepted.
-fn with_missing_commas(text: &str) -> String {
-    let mut repaired = String::with_capacity(text.len() + 1);
+/// one, and an answer like it must be accepted. `None` if none is missing, or too many are: the body
+/// may be large, and is not copied for nothing.
+fn with_missing_commas(text: &str) -> Option<String> {
+    let mut missing = Vec::new();
     let (mut in_string, mut escaped, mut after_string) = (false, false, false);
-    for c in text.chars() {
+    for (position, c) in text.char_indices() {
         match c {
             '"' if !in_string => {
                 if after_string {
-                    repaired.push(',');
+                    missing.push(position);
                 }
                 in_string = true;
             }
@@ -182,9 +186,18 @@ fn with_missing_commas(text: &str) -> String {
             _ => {}
         }
         escaped = in_string && c == '\\' && !escaped;
-        repaired.push(c);
+        if missing.len() > MAX_MISSING_COMMAS {
+            return None;
+        }
     }
-    repaired
+    if missing.is_empty() {
+        return None;
+    }
+    let mut repaired = text.to_owned();
+    for position in missing.into_iter().rev() {
+        repaired.insert(position, ',');
+    }
+    Some(repaired)
 }
 
 #[cfg(test)]

@@ -7,6 +7,10 @@
 //! labels. A window is covered once all positions are read, and what was read is archived wherever
 //! its time lies.
 //!
+//! A topic that was read in order of arrival once stays so. Reading by position is complete in either
+//! order, and costs no more requests for what is new. To go back, all pages would have to be read, and
+//! in order of time; one more message of a sender whose clock is wrong would undo it.
+//!
 //! The archive keeps the place up to which all is archived, with the last message there. Where that
 //! stands earlier by now, older messages have expired. Where it stands later or nowhere, messages
 //! came in between: then the whole topic is read once more.

@@ -18,7 +18,8 @@ pub(in crate::store) const DELETE_QUARANTINE: &str = "
 pub(in crate::store) const HAS_QUARANTINE: &str = "
     SELECT hash FROM quarantined_message WHERE account_id = $1 LIMIT 1";
 
-pub(in crate::store) const ID_OF_NAME: &str = "SELECT id FROM name WHERE value = $1";
+pub(in crate::store) const ID_OF_NAME: &str =
+    "SELECT CAST(id AS BIGINT) AS id FROM name WHERE value = $1";
 
 pub(in crate::store) const UPDATE_QUARANTINE_REASON: &str = "
     UPDATE quarantined_message SET reason = $3 WHERE account_id = $1 AND hash = $2";

@@ -175,3 +175,24 @@ fn copy_keeps_identities() {
         .assert_incomplete()
         .assert_prints("holds another account as `sandbox`");
 }
+
+#[test]
+fn check_names_two_accounts_of_one_history() {
+    let mut env = TestEnv::new(&FLAGS);
+    let note = "are one account of the provider";
+    let before = env.run(&["check"]).assert_ok();
+    assert!(!before.stdout.contains(note), "{before:?}");
+    for provider in [AGORA, WEB3MQ] {
+        let key = if provider == AGORA {
+            "app_id"
+        } else {
+            "user_id"
+        };
+        let second = value_of(&env, provider, 1, key);
+        set(&mut env, provider, key, second);
+        let names = [0, 1].map(|nth| value_of(&env, provider, nth, "name"));
+        let [first, second] = names.each_ref().map(|name| name.as_str().unwrap());
+        env.run(&["check"])
+            .assert_prints(&format!("`{first}` and `{second}` {note}"));
+    }
+}

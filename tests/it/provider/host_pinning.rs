@@ -59,6 +59,7 @@ fn redirect_to_another_host_is_not_followed() {
     }
     env.sync()
         .assert_incomplete()
+        .assert_prints(&format!("a redirect to http://{} (3", stranger.address()))
         .assert_prints("which is never followed");
     stranger.assert_no_connection();
     env.world().script().clear();
