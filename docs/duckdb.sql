@@ -89,6 +89,36 @@ ORDER BY sent_at_ms
 LIMIT 2
 $query$);
 
+-- Messages with a word
+CREATE OR REPLACE TEMP MACRO messages_with_a_word() AS TABLE
+FROM sqlite_query('archive', $query$
+SELECT a.sent_at, a.conversation, a.sender, a.body
+FROM archive_search s JOIN archive a ON a.id = s.rowid
+WHERE s.words MATCH 'morning'
+ORDER BY a.sent_at_ms DESC, a.id DESC
+LIMIT 20
+$query$);
+
+-- Messages with a phrase
+CREATE OR REPLACE TEMP MACRO messages_with_a_phrase() AS TABLE
+FROM sqlite_query('archive', $query$
+SELECT a.sent_at, a.conversation, a.sender, a.body
+FROM archive_search s JOIN archive a ON a.id = s.rowid
+WHERE s.words MATCH '"is the order"'
+ORDER BY a.sent_at_ms DESC, a.id DESC
+LIMIT 20
+$query$);
+
+-- Messages with a Chinese word
+CREATE OR REPLACE TEMP MACRO messages_with_a_chinese_word() AS TABLE
+FROM sqlite_query('archive', $query$
+SELECT a.sent_at, a.conversation, a.sender, a.body
+FROM archive_search s JOIN archive a ON a.id = s.rowid
+WHERE s.words MATCH '"今天 天的"'
+ORDER BY a.sent_at_ms DESC, a.id DESC
+LIMIT 20
+$query$);
+
 -- Who talks to whom
 CREATE OR REPLACE TEMP MACRO who_talks_to_whom() AS TABLE
 FROM sqlite_query('archive', $query$

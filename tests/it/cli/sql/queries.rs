@@ -69,6 +69,13 @@ fn mistakes_are_shown_at_their_place(env: &QueryEnv) {
             vec![view, "did you mean `archive`?"],
         ),
         (
+            env.pick(
+                "SELECT rowid FROM archive_search WHERE words MATCH 'a AND'",
+                "SELECT id FROM archive_search WHERE words @@ TSQUERY 'a &'",
+            ),
+            vec![env.pick("fts5: syntax error", "syntax error in tsquery")],
+        ),
+        (
             "SELECT body FORM archive",
             vec!["syntax error", "at line 1, column 18:"],
         ),

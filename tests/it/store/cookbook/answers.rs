@@ -1,7 +1,7 @@
 //! The answers to the questions of the cookbook, as comma-separated values.
 
 /// The title of each question, and its answer in both databases, behind a line break.
-pub(super) const ANSWERS: [(&str, &str); 32] = [
+pub(super) const ANSWERS: [(&str, &str); 35] = [
     (
         "The latest messages of a conversation",
         r#"
@@ -56,6 +56,28 @@ sent_at,sender,order_id,price
 in_berlin,sender
 2026-03-02 10:00,alice
 2026-03-02 10:05,bob
+",
+    ),
+    (
+        "Messages with a word",
+        r#"
+sent_at,conversation,sender,body
+2026-03-02T09:05:00.000Z,lobby,bob,"Good morning, alice"
+2026-03-02T09:00:00.000Z,lobby,alice,Good morning
+"#,
+    ),
+    (
+        "Messages with a phrase",
+        "
+sent_at,conversation,sender,body
+2026-03-02T10:00:00.000Z,alice/bob,alice,Is the order ready?
+",
+    ),
+    (
+        "Messages with a Chinese word",
+        "
+sent_at,conversation,sender,body
+2026-03-05T08:00:00.000Z,lobby,erin,今天的消息 in the lobby
 ",
     ),
     (

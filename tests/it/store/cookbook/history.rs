@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backscroll::daemon::complete_index;
 use backscroll::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use backscroll::domain::clock::{Clock, SystemClock};
 use backscroll::domain::frontier::Frontier;
@@ -17,6 +18,7 @@ use backscroll::domain::window::Window;
 use backscroll::store::{
     AccountId, Archive, Commit, NewAccount, RunTotals, Seal, StreamId, WantedHistory,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::support::store_fixture::scope;
 
@@ -36,7 +38,7 @@ struct Account {
     streams: Vec<StreamId>,
 }
 
-/// Writes the history into an empty archive.
+/// Writes the history into an empty archive, and completes the search index.
 pub(super) async fn write(store: &dyn Archive) {
     let shop = register(store, "shop", "agora", &SHOP, "2026-02-27T00:00:00Z").await;
     let chat = register(store, "chat", "web3mq", &CHAT, "2026-03-05T00:00:00Z").await;
@@ -72,6 +74,9 @@ pub(super) async fn write(store: &dyn Archive) {
     };
     store
         .save_alarms(&[alarm], at("06T01:00:00"))
+        .await
+        .unwrap();
+    complete_index(store, true, &CancellationToken::new())
         .await
         .unwrap();
 }
