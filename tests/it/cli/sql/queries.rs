@@ -73,7 +73,7 @@ fn mistakes_are_shown_at_their_place(env: &QueryEnv) {
                 "SELECT rowid FROM archive_search WHERE words MATCH 'a AND'",
                 "SELECT id FROM archive_search WHERE words @@ TSQUERY 'a &'",
             ),
-            vec![env.pick("fts5: syntax error", "syntax error in tsquery")],
+            vec![env.pick("fts5: syntax error", "no operand in tsquery")],
         ),
         (
             "SELECT body FORM archive",
