@@ -42,7 +42,9 @@ fn assert_guide_is_true(env: &TestEnv, absent: &[(&str, &str)]) {
         let names = view.columns.iter().map(|column| column.name);
         let columns = names.filter(|column| !absent.contains(&(view.name, column)));
         known.extend(columns.clone().map(|column| (view.name, column)));
-        let counts = columns.clone().map(|column| format!("count(*) - count({column}) AS {column}"));
+        let counts = columns
+            .clone()
+            .map(|column| format!("count(*) - count({column}) AS {column}"));
         let counts: Vec<String> = counts.collect();
         let query = format!(
             "SELECT count(*) AS all_rows, {} FROM {}",
