@@ -163,23 +163,45 @@ impl Completeness {
         self.ranges.iter().all(IncompleteRange::is_beyond)
     }
 
-    /// Returns sentences for people: one that sums up, and one for each of the first `limit` ranges.
+    /// Returns sentences for people: one that sums up, and one for each of the first `limit` ranges
+    /// that make the answer incomplete.
     pub fn sentences(&self, limit: usize) -> Vec<String> {
-        let mut sentences = vec![match (self.is_complete(), self.ranges.is_empty()) {
-            (true, true) => "The archive is complete in this range.".to_owned(),
-            (true, false) => {
-                "The archive is complete in this range, apart from its ends:".to_owned()
-            }
-            (false, _) => "The archive is NOT complete in this range:".to_owned(),
-        }];
-        let ranges = self.ranges.iter().take(limit);
-        sentences.extend(ranges.map(|range| format!("  {}", range.sentence())));
-        let rest = self.ranges.len().saturating_sub(limit);
+        let missing: Vec<_> = self
+            .ranges
+            .iter()
+            .filter(|range| !range.is_beyond())
+            .collect();
+        if missing.is_empty() {
+            return vec![self.extent()];
+        }
+        let mut sentences = vec!["The archive is NOT complete in this range:".to_owned()];
+        let listed = missing.iter().take(limit);
+        sentences.extend(listed.map(|range| format!("  {}", range.sentence())));
+        let rest = missing.len().saturating_sub(limit);
         if rest > 0 {
             let rest = counted(rest as u64, "more range", "more ranges");
             sentences.push(format!("  and {rest}"));
         }
         sentences
+    }
+
+    /// Returns a sentence with the range in which all streams are complete, if nothing is missing
+    /// between its ends.
+    fn extent(&self) -> String {
+        let open_starts = self.ranges.iter().filter(|range| range.from.is_none());
+        let start = open_starts.filter_map(|range| range.to).max();
+        let open_ends = self.ranges.iter().filter(|range| range.to.is_none());
+        let end = open_ends.filter_map(|range| range.from).min();
+        match (start, end) {
+            (None, None) => "The archive is complete in this range.".to_owned(),
+            (Some(start), None) => format!("The archive is complete from {start} on."),
+            (None, Some(end)) => format!("The archive is complete up to {end}."),
+            (Some(start), Some(end)) if start < end => {
+                format!("The archive is complete from {start} to {end}.")
+            }
+            // A stream begins behind the end of another.
+            _ => "The archive is complete in the history of each stream.".to_owned(),
+        }
     }
 }
 

@@ -66,7 +66,9 @@ pub(super) fn judge(stream: &StreamCoverage, asked: Window, is_open: bool) -> Ve
         }
     }
     ranges.sort_by_key(|range| range.window);
-    join_neighbours(ranges)
+    let mut ranges = join_neighbours(ranges);
+    join_start(&mut ranges, asked);
+    ranges
 }
 
 /// The times at which the state of an unsealed range may change, in order.
@@ -141,6 +143,22 @@ fn join_neighbours(ranges: Vec<JudgedRange>) -> Vec<JudgedRange> {
     joined
 }
 
+/// Joins the ranges at the start that are not archived. Their end is where the archive begins, and the
+/// last of them says why.
+fn join_start(ranges: &mut Vec<JudgedRange>, asked: Window) {
+    let mut start = asked.from();
+    let is_unarchived = |range: &&JudgedRange| {
+        let is_next = range.window.from() == start && range.state == RangeState::Unarchived;
+        start = range.window.to();
+        is_next
+    };
+    let count = ranges.iter().take_while(is_unarchived).count();
+    if count > 1 {
+        ranges[count - 1].window = ranges[count - 1].window.hull(ranges[0].window);
+        ranges.drain(..count - 1);
+    }
+}
+
 /// Returns the parts of the ranges that lie in `among`.
 pub(super) fn parts_in<'a>(
     ranges: &'a [JudgedRange],
@@ -162,4 +180,35 @@ pub(super) fn not_sealed_by_any<'a>(
 ) -> Vec<Window> {
     let sealed = streams.into_iter().flat_map(|stream| stream.sealed.iter());
     sealed.collect::<Runs>().gaps_in(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn history_before_the_archive_is_one_range() {
+        let window = |from, to| Window::new(Second(from), Second(to)).unwrap();
+        let range = |from, to, state, reason: &str| JudgedRange {
+            state,
+            window: window(from, to),
+            reason: reason.to_owned(),
+        };
+        let mut ranges = vec![
+            range(i64::MIN, 10, RangeState::Unarchived, "not wanted"),
+            range(10, 11, RangeState::Unarchived, "expired"),
+            range(11, 20, RangeState::Lost, "lost"),
+            range(90, i64::MAX, RangeState::Unarchived, "young"),
+        ];
+        let rest = ranges[2..].to_vec();
+        join_start(&mut ranges, window(i64::MIN, i64::MAX));
+        assert_eq!(
+            ranges[0],
+            range(i64::MIN, 11, RangeState::Unarchived, "expired")
+        );
+        assert_eq!(ranges[1..], rest);
+        let mut none = vec![];
+        join_start(&mut none, window(0, 1));
+        assert!(none.is_empty());
+    }
 }

@@ -12,6 +12,7 @@ use super::model::IndexEntry;
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
 use super::snapshot::Snapshot;
 use crate::domain::search::query::SearchQuery;
+use crate::domain::search::time_slice::TimeSlice;
 use crate::domain::stream::Scope;
 use crate::domain::time::Millis;
 
@@ -183,9 +184,8 @@ impl PerWalkPath {
 /// The queries of the search index. Each returns `id`, `sent_at_ms`, and `is_certain`: 0 if the index
 /// does not know the words of the message.
 pub(super) trait WordSearch: Driver {
-    /// The numbers of messages that are walked through before all hits are looked up. With more of
-    /// them, words that are rarer are found without looking up all of their hits, and others cost
-    /// more.
+    /// The numbers of messages that are walked through before hits are looked up. With more of them,
+    /// words that are rarer are found without looking up their hits, and others cost more.
     const WALKS: &'static [u64];
 
     /// Walks through the newest messages of a path, and returns the newest hits among them. Binds the
@@ -204,8 +204,8 @@ pub(super) trait WordSearch: Driver {
     /// Returns the number of `messages` in the index whose words it does not know.
     const COUNT_WITHOUT_WORDS: &'static str;
 
-    /// Returns a query in the language of the database.
-    fn notation_of(query: &SearchQuery) -> String;
+    /// Returns a query in the language of the database. With a slice, only its messages match.
+    fn notation_of(query: &SearchQuery, slice: Option<TimeSlice>) -> String;
 }
 
 /// The table of the search index.
@@ -217,8 +217,9 @@ pub(super) trait WordTable: Driver {
     /// Empties the index.
     const CLEAR_INDEX: &'static str;
 
-    /// Returns the words of a text in the form that the index stores. `None`: they are too many.
-    fn words_of(text: &str) -> Option<String>;
+    /// Returns the words of a text and of its slice of time in the form that the index stores. Empty
+    /// if the text has none. `None`: they are too many.
+    fn words_of(text: &str, slice: TimeSlice) -> Option<String>;
 
     /// Adds messages that are not in the index.
     fn add_to_index(

@@ -19,7 +19,9 @@ use super::sql;
 use super::sql_store::SqlStore;
 use crate::domain::body::Body;
 use crate::domain::message::Message;
+use crate::domain::search::time_slice::TimeSlice;
 use crate::domain::search::tokens::TOKEN_RULES;
+use crate::domain::time::Millis;
 
 /// The step that failures of the index name.
 const WHAT: &str = "search index";
@@ -182,10 +184,11 @@ fn index_entry<DB: Dialect>(row: &DB::Row) -> Result<IndexEntry, StoreError> {
                 .unwrap_or_default(),
         ),
     };
+    let sent_at_ms = int::<DB>(row, "sent_at_ms")?;
     Ok(IndexEntry {
         id: int::<DB>(row, "id")?,
-        sent_at_ms: int::<DB>(row, "sent_at_ms")?,
-        words: DB::words_of(&body),
+        sent_at_ms,
+        words: DB::words_of(&body, TimeSlice::of(Millis(sent_at_ms))),
     })
 }
 
@@ -197,11 +200,12 @@ fn text_of_payload(payload: &[u8]) -> String {
 
 /// Returns the entry of a message. `None` if its payload is not text.
 fn entry_of<DB: Dialect>(id: i64, message: &Message) -> Option<IndexEntry> {
-    let words = match Body::from_message(message) {
+    let body = match Body::from_message(message) {
         Body::NotText => return None,
-        Body::ExactText => DB::words_of(&text_of_payload(&message.payload.bytes)),
-        Body::RepairedText(text) => DB::words_of(&text),
+        Body::ExactText => text_of_payload(&message.payload.bytes),
+        Body::RepairedText(text) => text,
     };
+    let words = DB::words_of(&body, TimeSlice::of(message.sent_at));
     let sent_at_ms = message.sent_at.0;
     Some(IndexEntry {
         id,

@@ -3,11 +3,12 @@
 //! The newest hits are found in one of two ways. A word that occurs often is among the newest
 //! messages of the selection: these are walked through, and compared with the index. A rare word
 //! has few hits: all of them are looked up, and sorted. How often it occurs is not known before, so
-//! a few messages are tried first, then more, and then all hits.
+//! a few messages are tried first, then more, then the hits of the newest slices of time, and then
+//! all hits.
 
 use async_trait::async_trait;
 
-use super::decode::{displayed_message, examined, index_hit, int};
+use super::decode::{displayed_message, examined, index_hit, int, optional_int};
 use super::dialect::{Dialect, WalkPath};
 use super::driver::{Arg, fetch_all, fetch_one};
 use super::error::StoreError;
@@ -15,6 +16,12 @@ use super::model::{DisplayedMessage, HitOrder, IndexHit, SearchHits, Selection};
 use super::sql;
 use super::sql_store::SqlStore;
 use crate::domain::search::query::SearchQuery;
+use crate::domain::search::time_slice::TimeSlice;
+use crate::domain::time::Millis;
+
+/// The maximum number of slices of time whose hits are looked up before all hits are. With more of
+/// them, hits that lie far back are found without looking up all others, and others cost more.
+const MAX_SLICES: usize = 8;
 
 /// The step that failures of a search name.
 const WHAT: &str = "search";
@@ -51,7 +58,7 @@ impl<DB: Dialect> Search for SqlStore<DB> {
         limit: u64,
     ) -> Result<SearchHits, StoreError> {
         let mut tx = self.begin_snapshot(WHAT).await?;
-        let notation = DB::notation_of(query);
+        let notation = DB::notation_of(query, None);
         let too_long = fetch_one::<DB>(&mut tx, WHAT, DB::COUNT_WITHOUT_WORDS, &[]).await?;
         let too_long = int::<DB>(&too_long, "messages")?;
         let wanted = limit.saturating_add(1);
@@ -127,7 +134,7 @@ impl RunningSearch<'_> {
         for path in paths {
             match self.walk::<DB>(tx, path).await? {
                 Some(found) => hits.extend(found),
-                None => return self.all_hits::<DB>(tx, DB::HITS_BY_TIME).await,
+                None => return self.newest_slices::<DB>(tx).await,
             }
         }
         // Hits of several conversations of one name.
@@ -187,6 +194,46 @@ impl RunningSearch<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Returns the newest hits, from one slice of time after the other while these are few.
+    async fn newest_slices<DB: Dialect>(
+        self,
+        tx: &mut DB::Connection,
+    ) -> Result<Vec<IndexHit>, StoreError> {
+        let mut hits = Vec::new();
+        let mut rest = self.selection.clone();
+        for _ in 0..MAX_SLICES {
+            // Slices without messages are passed over.
+            let args = [rest.from, rest.to].map(|time| time.0.into());
+            let newest = fetch_one::<DB>(tx, WHAT, sql::NEWEST_MESSAGE, &args).await?;
+            let Some(newest) = optional_int::<DB>(&newest, "sent_at_ms")? else {
+                return Ok(hits);
+            };
+            let slice = TimeSlice::of(Millis(newest));
+            let from = slice.start().max(rest.from);
+            let in_slice = RunningSearch {
+                notation: &DB::notation_of(self.query, Some(slice)),
+                selection: &Selection {
+                    from,
+                    ..rest.clone()
+                },
+                limit: self.limit - hits.len() as u64,
+                ..self
+            };
+            hits.extend(in_slice.all_hits::<DB>(tx, DB::HITS_BY_TIME).await?);
+            if hits.len() as u64 >= self.limit {
+                return Ok(hits);
+            }
+            rest.to = from;
+        }
+        let before = RunningSearch {
+            selection: &rest,
+            limit: self.limit - hits.len() as u64,
+            ..self
+        };
+        hits.extend(before.all_hits::<DB>(tx, DB::HITS_BY_TIME).await?);
+        Ok(hits)
     }
 
     /// Returns the first of all hits in the order of a statement.

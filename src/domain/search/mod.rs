@@ -9,10 +9,12 @@
 //! | Which text of a message is searched, and how is it cut into words? | [`tokens`] |
 //! | What does a query consist of, and which messages match? | [`query`] |
 //! | How is a query parsed? | [`parse`] |
+//! | How are the newest messages found first? | [`time_slice`] |
 //! | Which parts of a text are marked as found? | [`highlight`] |
 
 pub mod fold;
 pub mod highlight;
 pub mod parse;
 pub mod query;
+pub mod time_slice;
 pub mod tokens;

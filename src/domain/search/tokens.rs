@@ -6,6 +6,8 @@
 //!   its own, which also holds the next one: `東京都` is `東京`, `京都`, `都`. A part of a run is
 //!   found as a sequence of pairs, and one character as a prefix.
 //! - A symbol, such as an emoji, is a token.
+//!
+//! The index also has a word for the time of each message: see [`super::time_slice`].
 
 use std::borrow::Cow;
 
@@ -16,7 +18,7 @@ use super::fold::fold;
 
 /// The version of the rules by which texts are cut. A program with other rules builds the index
 /// anew.
-pub const TOKEN_RULES: i64 = 1;
+pub const TOKEN_RULES: i64 = 2;
 
 /// Maximum number of characters of a word in a token: of a longer one the rest is cut off, in texts
 /// and in queries alike. The longest common hashes have as many. Postgres limits a token to 2,046

@@ -4,6 +4,7 @@
 use sqlx::postgres::Postgres;
 
 use crate::domain::search::query::SearchQuery;
+use crate::domain::search::time_slice::TimeSlice;
 use crate::store::dialect::{PerWalkPath, WordSearch};
 use crate::store::sql::{is_selected, walks};
 
@@ -37,7 +38,7 @@ macro_rules! hits {
 }
 
 impl WordSearch for Postgres {
-    const WALKS: &'static [u64] = &[500, 5_000];
+    const WALKS: &'static [u64] = &[500, 2_500];
     /// `OFFSET 0` makes the server look up each message that is walked through: it might read all hits
     /// from the index of words instead.
     const WALK: PerWalkPath = walks!(
@@ -57,7 +58,7 @@ impl WordSearch for Postgres {
     const COUNT_WITHOUT_WORDS: &'static str =
         "SELECT count(*) AS messages FROM message_words WHERE words IS NULL";
 
-    fn notation_of(query: &SearchQuery) -> String {
-        query.to_tsquery()
+    fn notation_of(query: &SearchQuery, slice: Option<TimeSlice>) -> String {
+        query.to_tsquery(slice)
     }
 }

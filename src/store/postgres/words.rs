@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use sqlx::postgres::{PgConnection, Postgres};
 
+use crate::domain::search::time_slice::TimeSlice;
 use crate::domain::search::tokens::for_each_token;
 use crate::store::dialect::WordTable;
 use crate::store::driver::DriverResult;
@@ -38,8 +39,13 @@ impl WordTable for Postgres {
     const READ_TEXTS: &'static str = READ_TEXTS;
     const CLEAR_INDEX: &'static str = CLEAR_INDEX;
 
-    fn words_of(text: &str) -> Option<String> {
-        to_tsvector(text)
+    fn words_of(text: &str, slice: TimeSlice) -> Option<String> {
+        let mut vector = to_tsvector(text)?;
+        if !vector.is_empty() {
+            // It has no position: no phrase contains it.
+            let _ = write!(vector, "'{slice}'");
+        }
+        Some(vector)
     }
 
     async fn add_to_index(

@@ -68,6 +68,10 @@ pub(in crate::store) const MESSAGES_BEHIND: &str = concat!(
      ORDER BY sent_at_ms, id LIMIT $4"
 );
 
+/// Returns the time of the newest message in a range of time, or NULL.
+pub(in crate::store) const NEWEST_MESSAGE: &str = "
+    SELECT max(sent_at_ms) AS sent_at_ms FROM message WHERE sent_at_ms >= $1 AND sent_at_ms < $2";
+
 /// Returns the ids of the conversations of this name, in one account or in all.
 pub(in crate::store) const CONVERSATIONS_NAMED: &str = "
     SELECT CAST(c.id AS BIGINT) AS id

@@ -3,6 +3,7 @@
 use sqlx::sqlite::Sqlite;
 
 use crate::domain::search::query::SearchQuery;
+use crate::domain::search::time_slice::TimeSlice;
 use crate::store::dialect::{PerWalkPath, WordSearch};
 use crate::store::sql::{is_selected, walks};
 
@@ -40,7 +41,7 @@ impl WordSearch for Sqlite {
     const HITS_BY_RELEVANCE: &'static str = hits!("s.rank, ");
     const COUNT_WITHOUT_WORDS: &'static str = "SELECT 0 AS messages";
 
-    fn notation_of(query: &SearchQuery) -> String {
-        query.to_fts5()
+    fn notation_of(query: &SearchQuery, slice: Option<TimeSlice>) -> String {
+        query.to_fts5(slice)
     }
 }

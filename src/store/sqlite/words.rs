@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use sqlx::sqlite::{Sqlite, SqliteConnection};
 
 use super::sql::BatchStatement;
+use crate::domain::search::time_slice::TimeSlice;
 use crate::domain::search::tokens::tokens;
 use crate::store::dialect::WordTable;
 use crate::store::driver::{Arg, Driver as _, DriverResult};
@@ -35,8 +36,13 @@ impl WordTable for Sqlite {
     const READ_TEXTS: &'static str = READ_TEXTS;
     const CLEAR_INDEX: &'static str = CLEAR_INDEX;
 
-    fn words_of(text: &str) -> Option<String> {
-        Some(tokens(text))
+    fn words_of(text: &str, slice: TimeSlice) -> Option<String> {
+        let tokens = tokens(text);
+        Some(if tokens.is_empty() {
+            tokens
+        } else {
+            format!("{slice} {tokens}")
+        })
     }
 
     async fn add_to_index(

@@ -5,6 +5,7 @@ mod commands;
 mod configuration;
 mod demo;
 mod drill;
+mod hostile_searches;
 mod identity;
 mod init;
 mod mistakes;

@@ -270,11 +270,20 @@ async fn filter_without_an_end_ends_where_history_is_final(fixture: StoreFixture
     assert!(found.is_complete());
     assert_eq!(
         found.sentences(1),
+        ["The archive is complete from 1970-01-01T00:01:40Z to 1970-01-01T00:15:00Z."]
+    );
+    let with_a_gap = stream(
+        "source=bob",
+        vec![ledger_row(100, 200, None), ledger_row(300, 900, None)],
+    );
+    restore(&fixture, vec![all("destination=lobby"), with_a_gap]).await;
+    // Only what makes the answer incomplete is listed.
+    let incomplete = ask(&fixture, MessageFilter::default()).await;
+    assert_eq!(
+        incomplete.sentences(1),
         [
-            "The archive is complete in this range, apart from its ends:",
-            "  before 1970-01-01T00:01:40Z: unarchived, older than the history that is wanted \
-             (shop: destination=lobby, source=alice)",
-            "  and 1 more ranges",
+            "The archive is NOT complete in this range:",
+            "  1970-01-01T00:03:20Z to 1970-01-01T00:05:00Z: gap, not fetched yet (shop: source=bob)",
         ]
     );
     let json = serde_json::to_value(&found).unwrap();

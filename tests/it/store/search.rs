@@ -122,7 +122,7 @@ const EVERYTHING: Selection = Selection {
 
 impl StoreFixture {
     async fn commit_and_index(&self, messages: Vec<Message>) {
-        let commit = self.commit_of(0, 1_000_000, messages);
+        let commit = self.commit_of(0, 10_000_000, messages);
         self.commit(&[Commit {
             seal: None,
             ..commit
@@ -190,10 +190,11 @@ async fn search_finds_what_a_scan_finds(fixture: StoreFixture) {
 
 /// Messages of ten conversations are archived one conversation after the other, and each of them from
 /// the newest to the oldest: ids say nothing about times. `common` is in all, `tenth` in every tenth,
-/// `rare` in every thousandth.
+/// `rare` in every thousandth. They fill more slices of time than are looked up one by one.
 async fn newest_hits_come_first_whatever_the_order_of_archiving(fixture: StoreFixture) {
-    // More than are walked through before all hits are looked up.
+    // More than are walked through before hits are looked up.
     let count = if fixture.is_postgres() { 7_000 } else { 21_000 };
+    const STEP_MS: i64 = 400_000;
     for channel in 0..10 {
         let numbers = (0..count).rev().filter(|n| n % 10 == (channel * 3) % 10);
         let messages = numbers.map(|n| {
@@ -204,7 +205,7 @@ async fn newest_hits_come_first_whatever_the_order_of_archiving(fixture: StoreFi
                     ConversationKind::Channel,
                     &format!("c{channel}"),
                 ),
-                ..message(n * 50, &format!("{n} common{tenth}{rare}"))
+                ..message(n * STEP_MS, &format!("{n} common{tenth}{rare}"))
             }
         });
         fixture.commit_and_index(messages.collect()).await;
@@ -219,11 +220,11 @@ async fn newest_hits_come_first_whatever_the_order_of_archiving(fixture: StoreFi
         for selection in [
             EVERYTHING,
             Selection {
-                to: Millis(20_025),
+                to: Millis(400 * STEP_MS + 1),
                 ..EVERYTHING
             },
             Selection {
-                from: Millis(100_000),
+                from: Millis(2_000 * STEP_MS),
                 ..EVERYTHING
             },
             Selection {
@@ -233,13 +234,16 @@ async fn newest_hits_come_first_whatever_the_order_of_archiving(fixture: StoreFi
         ] {
             let expected = (0..count).rev().filter(|n| {
                 let is_in_conversation = selection.conversation.is_none() || n % 10 == 2;
-                let ms = n * 50;
+                let ms = n * STEP_MS;
                 matches(*n) && is_in_conversation && selection.from.0 <= ms && ms < selection.to.0
             });
             let expected: Vec<i64> = expected.collect();
             for limit in [1, 20, 300] {
                 let found = fixture.find(query, &selection, limit).await;
-                let times = found.messages.iter().map(|message| message.sent_at.0 / 50);
+                let times = found
+                    .messages
+                    .iter()
+                    .map(|message| message.sent_at.0 / STEP_MS);
                 let first = expected.iter().copied().take(limit as usize);
                 assert_eq!(
                     times.collect::<Vec<_>>(),

@@ -1,13 +1,13 @@
 //! The search index holds the words of every message up to its end, and of no other.
 
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
 use backscroll::domain::message::{Encoding, Message, Payload};
 use backscroll::domain::time::Millis;
 use backscroll::store::{
-    ArchivedMessage, Commit, CopiedMessages, Cursor, Eviction, IndexExtent, Origin,
+    ArchivedMessage, Commit, CopiedMessages, Cursor, Eviction, IndexExtent, Origin, StoreError,
 };
 
 use crate::support::store_fixture::{NOW, StoreFixture, message};
@@ -24,6 +24,7 @@ on_every_database! {
     message_with_very_many_words_is_indexed,
     commits_and_evictions_during_a_batch_are_kept_apart,
     batch_that_is_dropped_at_any_await_leaves_a_true_index,
+    eviction_that_is_dropped_at_any_await_takes_message_and_words_together,
 }
 
 impl StoreFixture {
@@ -267,6 +268,22 @@ async fn commits_and_evictions_during_a_batch_are_kept_apart(fixture: StoreFixtu
     assert_eq!(fixture.indexed_rows().await, 961);
 }
 
+/// Polls a future at most so often, and drops it. True if it has ended well.
+async fn has_ended_after<T>(
+    mut polls: usize,
+    future: impl Future<Output = Result<T, StoreError>>,
+) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        if polls == 0 {
+            return Poll::Ready(false);
+        }
+        polls -= 1;
+        future.as_mut().poll(context).map(|result| result.is_ok())
+    })
+    .await
+}
+
 /// A batch that is dropped has all of its effect or none.
 async fn batch_that_is_dropped_at_any_await_leaves_a_true_index(fixture: StoreFixture) {
     let texts: Vec<String> = (0..700).map(|n| format!("hi {n}")).collect();
@@ -274,18 +291,7 @@ async fn batch_that_is_dropped_at_any_await_leaves_a_true_index(fixture: StoreFi
     fixture.commit_texts(10, &texts).await;
     let mut polls = 0;
     loop {
-        let mut left = polls;
-        let ended = {
-            let mut batch = pin!(fixture.store.extend_index());
-            poll_fn(|context| {
-                if left == 0 {
-                    return Poll::Ready(false);
-                }
-                left -= 1;
-                batch.as_mut().poll(context).map(|extent| extent.is_ok())
-            })
-            .await
-        };
+        let ended = has_ended_after(polls, fixture.store.extend_index()).await;
         let indexed = fixture.indexed_rows().await;
         let end = fixture.store.index_extent().await.unwrap().indexed_to;
         let last = "SELECT coalesce(max(id), 0) FROM archive";
@@ -310,4 +316,38 @@ async fn batch_that_is_dropped_at_any_await_leaves_a_true_index(fixture: StoreFi
         (fixture.with_hi().await.len(), fixture.indexed_rows().await),
         (700, 700)
     );
+}
+
+/// A message and its words leave in one transaction.
+async fn eviction_that_is_dropped_at_any_await_takes_message_and_words_together(
+    fixture: StoreFixture,
+) {
+    let texts: Vec<String> = (0..60).map(|n| format!("hi {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    fixture.commit_texts(10, &texts).await;
+    fixture.index_all().await;
+    for polls in 0.. {
+        let archived = fixture.archived().await;
+        let message = archived.first().expect("it ends before all are evicted");
+        let evictions = [Eviction {
+            message,
+            reason: "a test",
+        }];
+        let stream = fixture.streams[0];
+        let eviction = fixture.store.move_to_quarantine(stream, &evictions, NOW);
+        let has_ended = has_ended_after(polls, eviction).await;
+        // It may end behind the back of the one who dropped it, so this is one statement.
+        let difference = fixture.indexed(
+            "SELECT (SELECT count(*) FROM archive) - (SELECT count(*) FROM archive_search_docsize)",
+            "SELECT (SELECT count(*) FROM archive) - (SELECT count(*) FROM archive_search)",
+        );
+        assert_eq!(difference.await, ["0"], "{polls}");
+        if has_ended {
+            assert!(polls > 1, "{polls}");
+            break;
+        }
+    }
+    let left = fixture.archived().await.len();
+    assert_eq!(fixture.with_hi().await.len(), left);
+    assert!(left < texts.len());
 }
