@@ -188,13 +188,15 @@ async fn search_finds_what_a_scan_finds(fixture: StoreFixture) {
     assert!(searched > 700, "{searched}");
 }
 
+/// The time between two messages, so that they fill many slices of time.
+const STEP_MS: i64 = 400_000;
+
 /// Messages of ten conversations are archived one conversation after the other, and each of them from
 /// the newest to the oldest: ids say nothing about times. `common` is in all, `tenth` in every tenth,
 /// `rare` in every thousandth. They fill more slices of time than are looked up one by one.
 async fn newest_hits_come_first_whatever_the_order_of_archiving(fixture: StoreFixture) {
     // More than are walked through before hits are looked up.
     let count = if fixture.is_postgres() { 7_000 } else { 21_000 };
-    const STEP_MS: i64 = 400_000;
     for channel in 0..10 {
         let numbers = (0..count).rev().filter(|n| n % 10 == (channel * 3) % 10);
         let messages = numbers.map(|n| {
