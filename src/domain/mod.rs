@@ -22,6 +22,7 @@
 //! | How are texts and queries cut into words? | [`search`] |
 //! | How do several processes share one rate limit? | [`quota`] |
 //! | How are mutexes locked? | [`lock`] |
+//! | How are panics of tasks passed on? | [`task`] |
 //! | Where does the current time come from? | [`clock`] |
 
 pub mod account;
@@ -41,6 +42,7 @@ pub mod retry;
 pub mod search;
 pub mod similar;
 pub mod stream;
+pub mod task;
 pub mod text_table;
 pub mod time;
 pub mod window;

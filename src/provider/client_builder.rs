@@ -1,5 +1,5 @@
-//! What all HTTP clients of this program have in common: no redirects, and the authorities that a
-//! connection is verified by.
+//! The rules of all HTTP clients of this program: no redirects, and the authorities that a connection
+//! is verified by.
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, Url};

@@ -6,6 +6,7 @@ use tokio::task::spawn_blocking;
 
 use super::error::ExportError;
 use super::limits::PAGES_AHEAD;
+use crate::domain::task::unwrap_task;
 use crate::store::{
     ChangeMark, PageSender, ReadPath, SelectedMessage, Selection, Snapshot, StoreError,
 };
@@ -24,7 +25,7 @@ pub(super) async fn write_messages<S: MessageSink>(
     mut sink: S,
 ) -> Result<(S, ChangeMark), ExportError> {
     let (sender, mut pages) = mpsc::channel::<Vec<SelectedMessage>>(PAGES_AHEAD);
-    let writing = spawn_blocking(move || {
+    let writing = spawn_blocking(move || -> Result<S, ExportError> {
         while let Some(page) = pages.blocking_recv() {
             page.iter().try_for_each(|message| sink.write(message))?;
         }
@@ -32,18 +33,8 @@ pub(super) async fn write_messages<S: MessageSink>(
     });
     let read = read_messages(snapshot, selection, is_by_conversation, sender).await;
     // A failure to write ends the reading as well.
-    let sink = finished(writing).await?;
+    let sink = unwrap_task(writing.await)?;
     Ok((sink, read?))
-}
-
-/// Waits for a task on a thread for blocking work. A panic in it is passed on.
-pub(super) async fn finished<T>(
-    task: tokio::task::JoinHandle<Result<T, ExportError>>,
-) -> Result<T, ExportError> {
-    match task.await {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
 }
 
 /// Sends each selected message.

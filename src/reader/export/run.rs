@@ -15,8 +15,9 @@ use super::format::ExportFormat;
 use super::index_page::write_index;
 use super::limits::MANIFEST_INTERVAL_BYTES;
 use super::manifest::{DayEntry, ExportManifest, FileEntry, mark_text};
-use super::message_flow::{MessageSink, finished, write_messages};
+use super::message_flow::{MessageSink, write_messages};
 use super::partial_file::Sink;
+use crate::domain::task::unwrap_task;
 use crate::domain::time::{Day, Millis};
 use crate::domain::window::Window;
 use crate::reader::{Completeness, FilterCoverage, ResolvedFilter, read_coverage};
@@ -171,7 +172,7 @@ impl<P: FnMut(Day, u64)> FolderExport<P> {
         let Some(finishing) = self.finishing.take() else {
             return Ok(());
         };
-        let (day, files) = (finishing.day, finished(finishing.files).await?);
+        let (day, files) = (finishing.day, unwrap_task(finishing.files.await)?);
         let entry = DayEntry::new(day, finishing.mark, files);
         self.unrecorded_bytes += entry.files.iter().map(|file| file.bytes).sum::<u64>();
         (self.progress)(day, finishing.messages);

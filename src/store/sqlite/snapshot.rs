@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 
 use super::guarded::{open_to_read, query_failure};
 use super::sql;
+use crate::domain::task::unwrap_task;
 use crate::store::decode;
 use crate::store::driver::Arg;
 use crate::store::error::StoreError;
@@ -60,10 +61,7 @@ impl SqliteReader {
 
 /// Runs a task that blocks. A panic in it is passed on.
 async fn on_blocking_thread<T: Send + 'static>(task: impl FnOnce() -> T + Send + 'static) -> T {
-    match spawn_blocking(task).await {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    unwrap_task(spawn_blocking(task).await)
 }
 
 impl SnapshotReader for SqliteReader {

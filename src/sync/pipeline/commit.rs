@@ -7,9 +7,9 @@ use std::sync::Arc;
 use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 
-use super::fetch::unwrap_task;
 use super::memory::MemoryPermit;
 use super::partial_window::PartialWindow;
+use crate::domain::task::unwrap_task;
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
 use crate::provider::{ArrivalPart, Provider};

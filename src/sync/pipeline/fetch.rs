@@ -1,15 +1,15 @@
 //! The fetching half of a pass: windows that are surveyed and read, each in a task of its own.
 
-use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::memory::{MemoryBudget, MemoryPermit};
 use super::partial_window::{PartialWindow, is_large};
 use crate::domain::identity::{IdentifiedMessage, identify, identify_after};
+use crate::domain::task::unwrap_task;
 use crate::provider::{
     FetchedWindow, Provider, ProviderError, ReadPosition, ReadReason, ReadRoom, Survey,
     WindowRequest,
@@ -244,10 +244,4 @@ impl FetchedMessages {
             memory: memory.extend(permit, held),
         }
     }
-}
-
-/// Returns the result of a task. Tasks are never aborted while they are waited for, so that one
-/// without a result has panicked.
-pub(super) fn unwrap_task<T>(task: Result<T, JoinError>) -> T {
-    task.unwrap_or_else(|panic| resume_unwind(panic.into_panic()))
 }

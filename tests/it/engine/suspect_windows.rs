@@ -101,7 +101,7 @@ async fn assert_refetched_from_the_edge(mut run: ModelRun, late_ms: u64, purpose
     }
     let verified = verify(&*run.store, VerifyOptions::default()).await.unwrap();
     assert!(verified.agrees(), "{verified:?}");
-    // What has expired is left alone.
+    // The expired part is left alone.
     run.provider.history().fetched_windows.clear();
     run.run_pass(Purpose::Reconcile).await;
     assert_eq!(run.provider.history().fetched_windows, []);
