@@ -44,10 +44,12 @@ pub(super) async fn open_to_read(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, 
 
 /// Opens the archive that a person reads. Warns if every user of the machine can.
 pub(super) async fn open_for_reader(url: &DatabaseUrl) -> Result<Arc<dyn Archive>, StoreError> {
+    let archive = open_to_read(url).await?;
     warn_of_permissions(url);
-    open_to_read(url).await
+    Ok(archive)
 }
 
+/// Warns of an archive that is open: a file that is none is not Backscroll's to judge.
 fn warn_of_permissions(url: &DatabaseUrl) {
     if let DatabaseUrl::Sqlite(path) = url
         && let Some(warning) = permission_warning(path)
@@ -62,13 +64,14 @@ pub(super) async fn open_to_query(
     url: &DatabaseUrl,
     timeout: Duration,
 ) -> Result<QueryConnection, StoreError> {
-    warn_of_permissions(url);
-    match url {
-        DatabaseUrl::Sqlite(path) => QueryConnection::open_sqlite(path).await,
+    let connection = match url {
+        DatabaseUrl::Sqlite(path) => QueryConnection::open_sqlite(path).await?,
         DatabaseUrl::Postgres(server) => {
-            QueryConnection::connect_postgres(server.options(), timeout).await
+            QueryConnection::connect_postgres(server.options(), timeout).await?
         }
-    }
+    };
+    warn_of_permissions(url);
+    Ok(connection)
 }
 
 /// Opens the archive at a URL for writing. Only one process at a time can open an SQLite file so.

@@ -84,17 +84,18 @@ fn outermost_list(body: &[u8]) -> Option<usize> {
 
 /// The end of the item that begins at `start`.
 ///
-/// A sound item ends where its JSON ends. A damaged one ends where its braces balance; and if quotes are damaged,
-/// too, at the first boundary behind which the next item is sound or the list ends.
+/// A sound item ends where its JSON ends. Of a damaged one any sign may be missing or too many: it ends where its
+/// braces balance, or before an item that begins with the same key, whichever comes first; else before the first sound
+/// item; else where the list ends.
 fn item_end(body: &[u8], start: usize) -> Option<usize> {
-    sound_end(body, start)
-        .or_else(|| balanced_end(body, start).filter(|&end| is_boundary(body, end)))
-        .or_else(|| {
-            (start + 1..body.len())
-                .filter(|&end| body[end - 1] == b'}' && is_boundary(body, end))
-                .take(MAX_TRIED_ENDS)
-                .find(|&end| is_followed_by_sound_item(body, end))
-        })
+    sound_end(body, start).or_else(|| {
+        let balanced = balanced_end(body, start).filter(|&end| is_boundary(body, end));
+        let before_alike = end_before_alike(&body[..balanced.unwrap_or(body.len())], start);
+        before_alike
+            .or(balanced)
+            .or_else(|| end_before_sound(body, start))
+            .or_else(|| list_end(body, start))
+    })
 }
 
 fn sound_end(body: &[u8], start: usize) -> Option<usize> {
@@ -105,16 +106,19 @@ fn sound_end(body: &[u8], start: usize) -> Option<usize> {
 
 fn balanced_end(body: &[u8], start: usize) -> Option<usize> {
     let mut scanner = Scanner::default();
-    let mut depth = 0_usize;
+    let mut open = Vec::new();
     for (offset, &byte) in body[start..].iter().enumerate() {
         if !scanner.is_outside_strings(byte) {
             continue;
         }
         match byte {
-            b'{' | b'[' => depth += 1,
+            b'{' => open.push(b'}'),
+            b'[' => open.push(b']'),
             b'}' | b']' => {
-                depth = depth.checked_sub(1)?;
-                if depth == 0 {
+                if open.pop() != Some(byte) {
+                    return None;
+                }
+                if open.is_empty() {
                     return Some(start + offset + 1);
                 }
             }
@@ -124,21 +128,49 @@ fn balanced_end(body: &[u8], start: usize) -> Option<usize> {
     None
 }
 
+/// The end of the item at `start`, if another with the same first key follows. The items of a list are alike; and
+/// inside of a sound string the quotes of the key would be escaped.
+fn end_before_alike(body: &[u8], start: usize) -> Option<usize> {
+    let quote = skip_blanks(body, start + 1);
+    let key = quoted(body, quote)?;
+    object_starts(body, start)
+        .find(|&(_, next)| quoted(body, skip_blanks(body, next + 1)) == Some(key))
+        .map(|(end, _)| end)
+}
+
+/// The quoted text that begins at `quote`. `None` if there is none.
+fn quoted(body: &[u8], quote: usize) -> Option<&[u8]> {
+    let text = body.get(quote..)?.strip_prefix(b"\"")?;
+    let length = text.iter().position(|&byte| byte == b'"')?;
+    Some(&text[..length])
+}
+
+/// The end of the item at `start`, if a sound one follows.
+fn end_before_sound(body: &[u8], start: usize) -> Option<usize> {
+    object_starts(body, start)
+        .take(MAX_TRIED_ENDS)
+        .find(|&(_, next)| sound_end(body, next).is_some())
+        .map(|(end, _)| end)
+}
+
+/// The places behind `start` where an object follows a comma: the comma, and the object's brace.
+fn object_starts(body: &[u8], start: usize) -> impl Iterator<Item = (usize, usize)> {
+    (start + 1..body.len())
+        .filter(|&comma| body[comma] == b',')
+        .map(|comma| (comma, skip_blanks(body, comma + 1)))
+        .filter(|&(_, next)| body.get(next) == Some(&b'{'))
+}
+
+/// The end of the last item: the last bracket behind which nothing but the ends of enclosing objects and their other
+/// fields follow. Whether these are sound is seen when the body is put together.
+fn list_end(body: &[u8], start: usize) -> Option<usize> {
+    let bracket = body.iter().rposition(|&byte| byte == b']')?;
+    (bracket > start).then_some(bracket)
+}
+
 /// True if an item may end at `end`: the next sign is a comma or the end of the list.
 fn is_boundary(body: &[u8], end: usize) -> bool {
     matches!(body.get(skip_blanks(body, end)), Some(b',' | b']'))
-}
-
-fn is_followed_by_sound_item(body: &[u8], end: usize) -> bool {
-    let next = skip_blanks(body, end);
-    match body.get(next) {
-        Some(b',') => {
-            let start = skip_blanks(body, next + 1);
-            body.get(start) == Some(&b'{') && sound_end(body, start).is_some()
-        }
-        Some(b']') => body[next..].iter().all(|byte| b"]} \t\r\n".contains(byte)),
-        _ => false,
-    }
 }
 
 fn skip_blanks(body: &[u8], from: usize) -> usize {
@@ -196,7 +228,7 @@ mod tests {
 
     #[test]
     fn damaged_item_is_isolated_and_its_neighbours_are_kept() {
-        let damaged: [&[u8]; 7] = [
+        let damaged: [&[u8]; 13] = [
             b"{\"p\":\"a\nb\"}",
             b"{\"p\":\"tab\there\"}",
             b"{\"p\":\"\x01\x00\"}",
@@ -204,6 +236,12 @@ mod tests {
             b"{\"p\":\"cut \\u12\"}",
             b"{\"p\":\"\xff\xfe\"}",
             b"{\"p\":\"an unescaped \" quote\"}",
+            b"{\"p\":\"no quote}",
+            b"{\"p\":\"no brace\"",
+            b"{\"p\":\"no end",
+            b"{\"p\":\"no end, {but} a \\",
+            b"{\"p\":",
+            b"{\"p\":{\"q\":[1,\"too deep\"}",
         ];
         for item in damaged {
             let found = items(&page(item)).unwrap_or_else(|| panic!("{}", item.escape_ascii()));
@@ -211,7 +249,32 @@ mod tests {
             assert_eq!(found[0], Ok("{\"a\":1}".to_owned()));
             assert_eq!(found[1], Err(damaged_text(item)));
             assert_eq!(found[2], Ok("{\"b\":2}".to_owned()));
+            let last = [
+                &b"{\"messages\":[{\"a\":1},"[..],
+                item,
+                b"],\"code\":\"ok\"}",
+            ]
+            .concat();
+            let found = items(&last).unwrap_or_else(|| panic!("{}", last.escape_ascii()));
+            assert_eq!(found.len(), 2, "{}", item.escape_ascii());
+            assert_eq!(found[1], Err(damaged_text(item)));
         }
+    }
+
+    #[test]
+    fn damaged_items_in_a_row_are_told_apart() {
+        let body = b"{\"messages\":[{\"p\":\"no end,{\"p\":\"\n\"},{\"p\":\"{\"p\",{\"p\":2}]}";
+        let found = items(body).unwrap();
+        let damaged = |text: &str| Err(text.to_owned());
+        assert_eq!(
+            found,
+            [
+                damaged("{\"p\":\"no end"),
+                damaged("{\"p\":\"\n\"}"),
+                damaged("{\"p\":\"{\"p\""),
+                Ok("{\"p\":2}".to_owned())
+            ]
+        );
     }
 
     #[test]

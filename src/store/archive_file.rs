@@ -57,7 +57,6 @@ impl ArchiveFile {
         if file.id != id_of(&metadata.map_err(|cause| cannot_open(path, cause))?) {
             return Err(file.replaced());
         }
-        file.log_permissions();
         Ok(Self {
             lock: Mutex::new(Some(lock)),
             ..file
@@ -112,7 +111,7 @@ impl ArchiveFile {
     }
 
     /// Warns of names and permissions that endanger the archive or expose it.
-    fn log_permissions(&self) {
+    pub(super) fn log_permissions(&self) {
         let Ok(metadata) = fs::metadata(&self.path) else {
             return;
         };

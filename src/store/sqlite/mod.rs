@@ -60,7 +60,7 @@ impl SqliteStore {
     /// Opens the archive and upgrades its schema.
     pub async fn open(path: &Path, missing: IfMissing) -> Result<Self, StoreError> {
         prepare_file(path, missing)?;
-        Self::open_file(ArchiveFile::at(path)?, path).await
+        Self::open_file(Arc::new(ArchiveFile::at(path)?), path).await
     }
 
     /// Opens the archive as its only writer. Errors with [`StoreError::InUse`] if another process
@@ -71,12 +71,14 @@ impl SqliteStore {
         holder: &str,
     ) -> Result<Self, StoreError> {
         prepare_file(path, missing)?;
-        Self::open_file(ArchiveFile::locked(path, holder)?, path).await
+        let file = Arc::new(ArchiveFile::locked(path, holder)?);
+        let store = Self::open_file(file.clone(), path).await?;
+        file.log_permissions();
+        Ok(store)
     }
 
-    async fn open_file(file: ArchiveFile, path: &Path) -> Result<Self, StoreError> {
+    async fn open_file(file: Arc<ArchiveFile>, path: &Path) -> Result<Self, StoreError> {
         let location = path.display().to_string();
-        let file = Arc::new(file);
         let at = |source| StoreError::Open {
             location: location.clone(),
             source,

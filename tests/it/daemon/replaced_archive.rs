@@ -223,4 +223,16 @@ fn archive_is_private_and_a_wider_one_is_warned_about() {
         let said = env.run(&["check"]).assert_ok().stdout;
         assert_eq!(said.contains(warning), is_warned, "{mode:o}: {said}");
     }
+    let path = env.path("notes.txt");
+    fs::write(&path, "not an archive\n".repeat(100)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    for command in ["sync", "status", "verify"] {
+        let mut config = env.config().clone();
+        config.set("database", "url", "sqlite://notes.txt");
+        fs::write(env.path("other.toml"), config.to_string()).unwrap();
+        let output = run_command_in(env.dir.path(), &[command, "--config", "other.toml"]);
+        let said = output.stderr;
+        assert!(said.contains("is not a database"), "{command}: {said}");
+        assert!(!said.contains("may open the archive"), "{command}: {said}");
+    }
 }

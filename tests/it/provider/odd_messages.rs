@@ -79,6 +79,22 @@ fn odd_message_is_quarantined_and_costs_no_other() {
         ("broken unicode escape", in_payload(b"\\u12")),
         ("invalid byte", in_payload(b"\xff")),
         ("unescaped quote", in_payload(b"say \"hi\" now")),
+        ("one unescaped quote", in_payload(b"an \" inch")),
+        ("backslash at the end", in_payload(b"C:\\")),
+        (
+            "text without an end",
+            Damage {
+                part: b"number 123\"",
+                replacement: b"number",
+            },
+        ),
+        (
+            "object without an end",
+            Damage {
+                part: b"}",
+                replacement: b"",
+            },
+        ),
         (
             "channel in other letter case",
             Damage {
