@@ -126,7 +126,8 @@ impl AlarmMonitor {
             match outcome {
                 Ok(report) => {
                     let failure = report.account_failure();
-                    passes.record_end(failure, report.has_answers, self.timer.now());
+                    let requests = report.tally.requests;
+                    passes.record_end(failure, requests, report.has_answers, self.timer.now());
                     passes.record_stream_failures(report.has_stream_failures());
                     archive.record_success();
                 }

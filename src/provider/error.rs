@@ -280,7 +280,8 @@ fn refusal_hint(code: &str, message: &str) -> &'static str {
         "unauthorized",
         "permission",
         "denied",
-    ]) {
+    ]) || code.contains("401")
+    {
         CREDENTIALS_HINT
     } else if code.contains("403") {
         "the account has no right to this stream: ask the provider for it, or remove the stream"
@@ -354,6 +355,7 @@ mod tests {
                 refused("code 1000", "public key does not belong to the user"),
                 "private_key",
             ),
+            (failed("code 401", ""), "renew the account's credentials"),
             (
                 failed("code 7", "token expired"),
                 "renew the account's credentials",

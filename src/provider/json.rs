@@ -288,9 +288,13 @@ pub(super) fn parse_error_text(error: &serde_json::Error) -> String {
     }
 }
 
-/// Returns a body as text, or the reason why it is not UTF-8, or a page for people.
+/// Returns a body as text, or the reason why it is empty, a page for people, or not UTF-8.
 pub(super) fn utf8_body(body: &[u8]) -> Result<&str, String> {
-    if body.trim_ascii_start().starts_with(b"<") {
+    let content = body.trim_ascii_start();
+    if content.is_empty() {
+        return Err("the answer is empty".to_owned());
+    }
+    if content.starts_with(b"<") {
         return Err("the answer is a web page, and not the provider's JSON".to_owned());
     }
     std::str::from_utf8(body)

@@ -76,12 +76,14 @@ impl PassHistory {
         self.running_since = None;
     }
 
-    /// Records the end of a pass: with the failure of the account as a whole, if there was one, or
-    /// else with answers for some of its streams. A pass without either is ignored: it proves
-    /// nothing.
+    /// Records the end of a pass that sent this number of requests: with the failure of the account
+    /// as a whole, if there was one, or else with answers for some of its streams. A pass without
+    /// either is ignored: it proves nothing. So is one that sent no request because of a pause: an
+    /// earlier pass has met the reason, in this process or before it.
     pub fn record_end(
         &mut self,
         account_failure: Option<&ProviderError>,
+        requests: u64,
         has_answers: bool,
         now: Millis,
     ) {
@@ -90,8 +92,11 @@ impl PassHistory {
         self.last_begun = Some(begun);
         // A pass that has brought something shows that the account worked until its end.
         let failing_since = if has_answers { now } else { begun };
+        let is_new = |failure: &&ProviderError| {
+            requests > 0 || !matches!(failure, ProviderError::Paused { .. })
+        };
         let condition = std::mem::take(&mut self.condition);
-        self.condition = match account_failure {
+        self.condition = match account_failure.filter(is_new) {
             Some(failure) => condition.after_failure(failure, failing_since),
             None if has_answers => AccountCondition::Working,
             None => condition,
@@ -218,9 +223,7 @@ impl AccountCondition {
     fn after_failure(self, failure: &ProviderError, since: Millis) -> Self {
         let reason_is_elsewhere = match failure {
             ProviderError::Stopped => true,
-            // The reason of a pause was already recorded; that of a pause from an earlier process
-            // is unknown.
-            ProviderError::Paused { .. } => matches!(self, Self::Parked { .. } | Self::Unknown),
+            ProviderError::Paused { .. } => matches!(self, Self::Parked { .. }),
             _ => false,
         };
         if reason_is_elsewhere {
@@ -296,7 +299,7 @@ mod tests {
         let mut now = NOW;
         for outcome in outcomes {
             passes.record_begin(now);
-            passes.record_end(outcome.as_ref().err(), outcome.is_ok(), now);
+            passes.record_end(outcome.as_ref().err(), 1, outcome.is_ok(), now);
             now = now.plus(Duration::from_mins(1));
         }
         passes.check("shop", now)
@@ -313,6 +316,7 @@ mod tests {
             let problem = &found[0].problems[0];
             assert_eq!(problem.since, Some(NOW.plus(Duration::from_mins(1))));
             assert!(problem.text.contains(&failure().cause()), "{problem:?}");
+            assert_eq!(conditions_after(&[Err(failure())]), [("failing", true)]);
             let recovered = [Err(failure()), Ok(())];
             assert_eq!(conditions_after(&recovered), working);
         }
@@ -322,8 +326,8 @@ mod tests {
     fn a_pass_that_proves_nothing_is_ignored() {
         let mut passes = PassHistory::default();
         for _ in 0..3 {
-            passes.record_end(Some(&unreachable()), false, NOW);
-            passes.record_end(None, false, NOW);
+            passes.record_end(Some(&unreachable()), 1, false, NOW);
+            passes.record_end(None, 0, false, NOW);
         }
         assert_eq!(passes.check("shop", NOW)[0].problems.len(), 1);
     }
@@ -333,11 +337,11 @@ mod tests {
         let mut passes = PassHistory::default();
         let end = NOW.plus(Duration::from_mins(3));
         passes.record_begin(NOW);
-        passes.record_end(Some(&unreachable()), false, end);
+        passes.record_end(Some(&unreachable()), 1, false, end);
         assert_eq!(passes.check("shop", end)[0].problems[0].since, Some(NOW));
         let mut passes = PassHistory::default();
         passes.record_begin(NOW);
-        passes.record_end(Some(&unreachable()), true, end);
+        passes.record_end(Some(&unreachable()), 1, true, end);
         assert_eq!(passes.check("shop", end)[0].problems[0].since, Some(end));
     }
 
@@ -366,14 +370,24 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_of_an_earlier_process_is_inconclusive() {
-        assert_eq!(conditions_after(&[Err(blocked()), Err(blocked())]), []);
+    fn a_pause_before_any_request_is_inconclusive() {
+        let mut passes = PassHistory::default();
+        passes.record_end(Some(&blocked()), 0, false, NOW);
+        assert_eq!(passes.check("shop", NOW).len(), 0);
+        passes.record_end(None, 1, true, NOW);
+        passes.record_end(Some(&blocked()), 0, false, NOW);
+        assert!(
+            passes
+                .check("shop", NOW)
+                .iter()
+                .all(|result| result.problems.is_empty())
+        );
     }
 
     #[test]
     fn a_hanging_pass_raises_an_alarm() {
         let mut passes = PassHistory::default();
-        passes.record_end(None, true, NOW);
+        passes.record_end(None, 1, true, NOW);
         passes.record_begin(NOW);
         assert!(
             passes

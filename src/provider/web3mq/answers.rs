@@ -57,6 +57,9 @@ struct CodeEnvelope<'a> {
     code: Option<WireCode>,
     #[serde(borrow)]
     msg: Option<Cow<'a, str>>,
+    /// The text of a gateway before the node.
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
@@ -121,7 +124,9 @@ pub(super) fn envelope_data(body: &[u8]) -> Result<Option<&RawValue>, AnswerErro
     match envelope.code.map(|code| code.0) {
         Some(0) => Ok(envelope.data),
         Some(code) => {
-            let message = envelope.msg.map(|text| json::printable(&text));
+            let gateway_text = || serde_json::from_str(envelope.message?.get()).ok();
+            let message = envelope.msg.or_else(gateway_text);
+            let message = message.map(|text| json::printable(&text));
             Err(AnswerError::Refused { code, message })
         }
         None => Err(AnswerError::Malformed(
@@ -218,6 +223,10 @@ mod tests {
         let refusal = page(br#"{"code":401,"msg":"bad signature"}"#);
         assert!(
             matches!(refusal, Err(AnswerError::Refused { code: 401, message: Some(s) }) if s == "bad signature")
+        );
+        let of_gateway = page(br#"{"code":7,"msg":null,"message":"session expired","data":null}"#);
+        assert!(
+            matches!(of_gateway, Err(AnswerError::Refused { message: Some(s), .. }) if s == "session expired")
         );
         assert!(matches!(page(b"<html>"), Err(AnswerError::Malformed(_))));
         assert!(matches!(page(b"{}"), Err(AnswerError::Malformed(_))));

@@ -320,7 +320,7 @@ async fn stream_failing_three_passes_is_stuck() {
     assert_eq!(stuck(&mut passes), None);
     let mut found = Vec::new();
     for _ in 0..4 {
-        passes.record_end(None, true, NOW);
+        passes.record_end(None, 1, true, NOW);
         found.push(stuck(&mut passes));
     }
     assert_eq!(
@@ -334,6 +334,7 @@ async fn stream_failing_three_passes_is_stuck() {
             cause,
             attempts: 6,
         }),
+        1,
         false,
         NOW,
     );

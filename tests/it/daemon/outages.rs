@@ -1,5 +1,6 @@
 //! Outages of whole accounts, whatever the provider calls them, and clocks that are set meanwhile.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,10 @@ fn dead_accounts() -> Vec<(Outage, &'static str)> {
         on: CallFilter::Only(call),
         ..status_answer(200, body)
     };
+    let rate_limited = |status| ScriptedAnswer {
+        headers: BTreeMap::from([("Retry-After".to_owned(), "1".to_owned())]),
+        ..status_answer(status, r#"{"message":"slow down"}"#)
+    };
     let agora = r#"{"result":"failed","code":"expired","reason":"the key is expired"}"#;
     let web3mq = r#"{"code":3001,"msg":"the key is expired","data":null}"#;
     let expired = vec![
@@ -78,6 +83,9 @@ fn dead_accounts() -> Vec<(Outage, &'static str)> {
         (fault(Fault::Html), "a web page"),
         (fault(Fault::Redirect), "redirect"),
         (expired, "the key is expired"),
+        (vec![status_answer(200, "")], "the answer is empty"),
+        (vec![rate_limited(429)], "429 Too Many Requests: slow down"),
+        (vec![rate_limited(403)], "403 Forbidden: slow down"),
     ];
     let answers = answers.map(|(answers, cause)| (Outage::Answers(answers), cause));
     let unreachable = (Outage::Unreachable, "cannot connect");
