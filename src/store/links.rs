@@ -2,7 +2,7 @@
 
 use super::decode::{chain_link, count};
 use super::dialect::{AccessPath, Dialect};
-use super::driver::{Arg, fetch_all, fetch_one};
+use super::driver::{Arg, fetch_one};
 use super::error::StoreError;
 use super::model::AccountId;
 use super::sql;
@@ -49,7 +49,9 @@ pub(super) async fn count_messages_in<DB: Dialect>(
     connection: &mut DB::Connection,
     range: StreamRange<'_>,
 ) -> Result<u64, StoreError> {
-    Ok(read_links::<DB>(connection, range).await?.len() as u64)
+    let mut messages = 0;
+    for_each_link::<DB>(connection, range, |_| messages += 1).await?;
+    Ok(messages)
 }
 
 /// Returns the identities of a stream's messages in a range, in canonical order.
@@ -57,12 +59,27 @@ pub(super) async fn read_links<DB: Dialect>(
     connection: &mut DB::Connection,
     range: StreamRange<'_>,
 ) -> Result<Vec<ChainLink>, StoreError> {
+    let mut links = Vec::new();
+    for_each_link::<DB>(connection, range, |link| links.push(link)).await?;
+    Ok(links)
+}
+
+/// Calls `visit` with the identity of each message of a stream in a range, in canonical order. A
+/// range may hold a million messages, so their rows are not held in memory together.
+async fn for_each_link<DB: Dialect>(
+    connection: &mut DB::Connection,
+    range: StreamRange<'_>,
+    mut visit: impl FnMut(ChainLink) + Send,
+) -> Result<(), StoreError> {
     let statement = DB::READ_LINKS.statement_for(AccessPath::for_scope(range.scope));
     let [sender, recipient, conversation] = scope_args(Some(range.scope));
     let [from, to, account] = [range.from.0, range.to.0, range.account.0].map(Arg::from);
     let args = [from, to, account, sender, recipient, conversation];
-    let rows = fetch_all::<DB>(connection, "links", statement, &args).await?;
-    rows.iter().map(chain_link::<DB>).collect()
+    let visit = |row: &DB::Row| {
+        visit(chain_link::<DB>(row)?);
+        Ok(())
+    };
+    DB::for_each_row(connection, "links", statement, &args, visit).await
 }
 
 /// Returns the sender, the recipient and the conversation of a scope as arguments.
