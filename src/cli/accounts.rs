@@ -2,21 +2,24 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::HeaderName;
 use secrecy::ExposeSecret;
 
 use super::error::CliError;
 use crate::config::{
     AgoraAccountConfig, AgoraAuth, Config, ConfigError, DestinationKind, DiscoveryMode, Secret,
-    Web3mqAccountConfig,
+    TokenHeaderNames, TokenSource, Web3mqAccountConfig,
 };
 use crate::domain::account::AccountIdentity;
 use crate::domain::clock::Clock;
 use crate::domain::message::ConversationKind;
 use crate::domain::time::Millis;
 use crate::provider::agora::{
-    self, Agora, AgoraSettings, Credentials, DiscoverySource, RenewableToken,
+    self, Agora, AgoraSettings, Credentials, DiscoverySource, RenewableToken, TokenHeaders,
+    TokenSigner,
 };
 use crate::provider::web3mq::{Identity, SessionKey, Web3mq, Web3mqSettings};
 use crate::provider::{AccountSettings, Gate, Provider, ProviderKind};
@@ -167,7 +170,11 @@ fn build_agora(
             .then_some(config.discover_limit),
     };
     let (app_id, credentials) = match purpose {
-        ProviderUse::Requests => (read_text(&config.app_id)?, read_credentials(&config.auth)?),
+        ProviderUse::Requests => {
+            let app_id = read_text(&config.app_id)?;
+            let credentials = read_credentials(&config.auth, &app_id, clock)?;
+            (app_id, credentials)
+        }
         // The App ID is a part of the URL, and of nothing else.
         ProviderUse::Offline => (String::new(), Credentials::Unavailable),
     };
@@ -204,7 +211,11 @@ fn build_agora(
     Ok(Agora::new(settings, gate)?)
 }
 
-fn read_credentials(auth: &AgoraAuth) -> Result<Credentials, ConfigError> {
+fn read_credentials(
+    auth: &AgoraAuth,
+    app_id: &str,
+    clock: &Arc<dyn Clock>,
+) -> Result<Credentials, ConfigError> {
     Ok(match auth {
         AgoraAuth::Basic {
             customer_id,
@@ -213,10 +224,29 @@ fn read_credentials(auth: &AgoraAuth) -> Result<Credentials, ConfigError> {
             customer_id: read_text(customer_id)?,
             customer_secret: customer_secret.read()?,
         },
-        AgoraAuth::Token { token, uid } => Credentials::Token {
-            token: renewable_token(token)?,
-            uid: read_text(uid)?,
-        },
+        AgoraAuth::Token {
+            token,
+            uid,
+            headers,
+        } => {
+            let uid = read_text(uid)?;
+            let token = match token {
+                TokenSource::Given(token) => renewable_token(token)?,
+                TokenSource::Signed { app_certificate } => {
+                    let signer = TokenSigner {
+                        app_id: app_id.to_owned(),
+                        certificate: app_certificate.read()?,
+                        uid: uid.clone(),
+                    };
+                    signed_token(signer, clock.clone())
+                }
+            };
+            Credentials::Token {
+                token,
+                uid,
+                headers: header_names(headers),
+            }
+        }
         AgoraAuth::BearerToken { token } => Credentials::Bearer {
             token: renewable_token(token)?,
         },
@@ -304,6 +334,32 @@ fn read_owner(value: &Secret, purpose: ProviderUse) -> Result<Option<String>, Co
 /// Reads a value that is no secret by itself.
 fn read_text(value: &Secret) -> Result<String, ConfigError> {
     Ok(value.read()?.expose_secret().to_owned())
+}
+
+/// The lifetime of a token that is made here: the longest that Agora permits.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
+/// The age at which such a token is made anew: early enough for a clock that is some hours behind.
+const TOKEN_MAX_AGE: Duration = Duration::from_hours(12);
+/// The time by which its issue is dated back: a clock that is ahead must not issue it in the future.
+const TOKEN_BACKDATING: Duration = Duration::from_mins(30);
+
+/// Returns a token that is made anew before it expires, and after a refusal.
+fn signed_token(signer: TokenSigner, clock: Arc<dyn Clock>) -> RenewableToken {
+    let certificate = signer.certificate.clone();
+    let sign = move || {
+        let issued = clock.now().minus(TOKEN_BACKDATING).second();
+        signer.sign(issued, TOKEN_LIFETIME, fastrand::u32(1..))
+    };
+    RenewableToken::signed(certificate, TOKEN_MAX_AGE, sign)
+}
+
+fn header_names(names: &TokenHeaderNames) -> TokenHeaders {
+    let name = |name: &str, default| HeaderName::try_from(name).unwrap_or(default);
+    let default = TokenHeaders::default();
+    TokenHeaders {
+        token: name(&names.token, default.token),
+        uid: name(&names.uid, default.uid),
+    }
 }
 
 /// Returns a token that is read again from its source when the provider refuses it.

@@ -55,9 +55,49 @@ pub enum AgoraAuth {
         customer_secret: Secret,
     },
     /// An RTM token and the user it was issued for: `x-agora-token` and `x-agora-uid`.
-    Token { token: Secret, uid: Secret },
+    Token {
+        token: TokenSource,
+        uid: Secret,
+        headers: TokenHeaderNames,
+    },
     /// An `AccessToken2`, which contains its user: `Authorization: agora token=…`.
     BearerToken { token: Secret },
+}
+
+/// The source of a token.
+#[derive(Clone, Debug)]
+pub enum TokenSource {
+    /// It is read, and read again when it is refused.
+    Given(Secret),
+    /// It is made with the App certificate of the project, 32 hexadecimal digits.
+    Signed { app_certificate: Secret },
+}
+
+impl TokenSource {
+    /// Returns the secret with its key.
+    pub(super) fn secret(&self) -> (&'static str, &Secret) {
+        match self {
+            Self::Given(token) => ("token", token),
+            Self::Signed { app_certificate } => ("app_certificate", app_certificate),
+        }
+    }
+}
+
+/// The names of the two headers that hold a token and its user. Default: `x-agora-token` and
+/// `x-agora-uid`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenHeaderNames {
+    pub token: String,
+    pub uid: String,
+}
+
+impl Default for TokenHeaderNames {
+    fn default() -> Self {
+        Self {
+            token: "x-agora-token".to_owned(),
+            uid: "x-agora-uid".to_owned(),
+        }
+    }
 }
 
 impl AgoraAccountConfig {
@@ -71,7 +111,7 @@ impl AgoraAccountConfig {
                 ("customer_id", customer_id),
                 ("customer_secret", customer_secret),
             ],
-            AgoraAuth::Token { token, uid } => vec![("token", token), ("uid", uid)],
+            AgoraAuth::Token { token, uid, .. } => vec![token.secret(), ("uid", uid)],
             AgoraAuth::BearerToken { token } => vec![("token", token)],
         }
     }
@@ -128,7 +168,13 @@ pub(super) fn read_account(table: &ConfigTable<'_>) -> Option<AgoraAccountConfig
 
 fn read_credentials(table: &ConfigTable<'_>) -> Option<AgoraAuth> {
     let has_customer = table.has_any(&["customer_id", "customer_secret"]);
-    let has_token = table.has_any(&["token", "uid"]);
+    let token_keys = ["token", "app_certificate", "uid", "token_headers"];
+    let has_token = table.has_any(&token_keys);
+    let has_two_tokens = table.has_any(&["token"]) && table.has_any(&["app_certificate"]);
+    if has_two_tokens {
+        table.reject_at_keys(&["app_certificate"], ConfigErrorKind::TokenAndCertificate);
+        return None;
+    }
     match (has_customer, has_token) {
         (true, false) => {
             let customer_id = table.required("customer_id", value::secret);
@@ -139,15 +185,26 @@ fn read_credentials(table: &ConfigTable<'_>) -> Option<AgoraAuth> {
             })
         }
         (false, true) => {
-            let uid = table.optional("uid", value::secret);
-            let token = table.required("token", value::secret)?;
-            Some(match uid {
-                Some(uid) => AgoraAuth::Token { token, uid },
-                None => AgoraAuth::BearerToken { token },
+            let token = if table.has_any(&["app_certificate"]) {
+                let app_certificate = table.required("app_certificate", value::app_certificate);
+                TokenSource::Signed {
+                    app_certificate: app_certificate?,
+                }
+            } else {
+                let token = table.required("token", value::secret)?;
+                if !table.has_any(&["uid", "token_headers"]) {
+                    return Some(AgoraAuth::BearerToken { token });
+                }
+                TokenSource::Given(token)
+            };
+            Some(AgoraAuth::Token {
+                token,
+                uid: table.required("uid", value::secret)?,
+                headers: read_token_headers(table)?,
             })
         }
         (true, true) => {
-            table.reject_at_keys(&["token", "uid"], ConfigErrorKind::ConflictingCredentials);
+            table.reject_at_keys(&token_keys, ConfigErrorKind::ConflictingCredentials);
             None
         }
         (false, false) => {
@@ -155,6 +212,19 @@ fn read_credentials(table: &ConfigTable<'_>) -> Option<AgoraAuth> {
             None
         }
     }
+}
+
+fn read_token_headers(account: &ConfigTable<'_>) -> Option<TokenHeaderNames> {
+    if !account.has_any(&["token_headers"]) {
+        return Some(TokenHeaderNames::default());
+    }
+    let table = account.table("token_headers", &schema::TOKEN_HEADERS);
+    let token = table.required("token", value::header_name);
+    let uid = table.required("uid", value::header_name);
+    Some(TokenHeaderNames {
+        token: token?,
+        uid: uid?,
+    })
 }
 
 /// Reads `streams`. The list may be empty only if event feeds are followed: discovery in messages

@@ -140,15 +140,20 @@ pub enum ConfigErrorKind {
     )]
     KindWithoutDestination,
     #[error(
-        "this account has no credentials: add `customer_id` and `customer_secret`, or `token` and \
-         `uid`, or `token` alone"
+        "this account has no credentials: add `customer_id` and `customer_secret`, or \
+         `app_certificate` and `uid`, or `token` and `uid`, or `token` alone"
     )]
     MissingCredentials,
     #[error(
         "this account has two kinds of credentials: keep either `customer_id` and \
-         `customer_secret`, or `token` (with or without `uid`)"
+         `customer_secret`, or `app_certificate` and `uid`, or `token` (with or without `uid`)"
     )]
     ConflictingCredentials,
+    #[error(
+        "this account has both `token` and `app_certificate`: keep `app_certificate` to have tokens \
+         made, or `token` if others make them"
+    )]
+    TokenAndCertificate,
     #[error(
         "`retention` is shorter than `settle`: messages would expire before their range can be \
          sealed; lengthen `retention` or shorten `settle`"

@@ -113,6 +113,7 @@ fn agora_secret(auth: &AgoraAuth) -> (&'static str, &Secret) {
         AgoraAuth::Basic {
             customer_secret, ..
         } => ("customer_secret", customer_secret),
-        AgoraAuth::Token { token, .. } | AgoraAuth::BearerToken { token } => ("token", token),
+        AgoraAuth::Token { token, .. } => token.secret(),
+        AgoraAuth::BearerToken { token } => ("token", token),
     }
 }

@@ -44,7 +44,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-pub use agora::{AgoraAccountConfig, AgoraAuth, AgoraStreamConfig};
+pub use agora::{AgoraAccountConfig, AgoraAuth, AgoraStreamConfig, TokenHeaderNames, TokenSource};
 pub use choices::{DestinationKind, DiscoveryMode};
 pub use cron::Cron;
 pub(crate) use database_url::has_password;

@@ -72,7 +72,9 @@ pub(super) const AGORA: TableSchema = TableSchema {
         "customer_id",
         "customer_secret",
         "token",
+        "app_certificate",
         "uid",
+        "token_headers",
         "requests_per_second",
         "timeout",
         "retention",
@@ -82,6 +84,12 @@ pub(super) const AGORA: TableSchema = TableSchema {
         "discover",
         "discover_limit",
     ],
+};
+
+pub(super) const TOKEN_HEADERS: TableSchema = TableSchema {
+    name: "token_headers",
+    expected_form: "two names, like { token = \"x-agora-token\", uid = \"x-agora-uid\" }",
+    keys: &["token", "uid"],
 };
 
 pub(super) const AGORA_STREAM: TableSchema = TableSchema {

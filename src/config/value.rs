@@ -51,6 +51,27 @@ pub(super) fn app_id(value: &ConfigValue<'_>) -> Result<Secret, Mistake> {
     })
 }
 
+/// Reads an App certificate. No error quotes it.
+pub(super) fn app_certificate(value: &ConfigValue<'_>) -> Result<Secret, Mistake> {
+    checked_secret(value, |text| {
+        let is_certificate = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_certificate
+            .then_some(())
+            .ok_or(ValueError::AppCertificate)
+    })
+}
+
+/// Reads the name of an HTTP header.
+pub(super) fn header_name(value: &ConfigValue<'_>) -> Result<String, Mistake> {
+    value.parse(|text| {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if text.is_empty() || !text.bytes().all(is_name) {
+            return Err(ValueError::HeaderName);
+        }
+        Ok(text.to_ascii_lowercase())
+    })
+}
+
 /// Reads an identifier that only requests need, such as a user.
 pub(super) fn identifier(value: &ConfigValue<'_>) -> Result<Secret, Mistake> {
     checked_secret(value, check_text)

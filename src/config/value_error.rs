@@ -26,6 +26,13 @@ pub enum ValueError {
     AccountName,
     #[error("must be letters, digits, `_` and `-` only: copy the App ID from the Agora console")]
     AppId,
+    #[error(
+        "must be 32 hexadecimal digits: copy the primary certificate of the project from the Agora \
+         console"
+    )]
+    AppCertificate,
+    #[error("must be the name of an HTTP header, like x-agora-token")]
+    HeaderName,
     #[error("must be from {low} to {high}")]
     OutOfRange { low: f64, high: f64 },
     #[error("must be \"channel\" or \"user\"")]

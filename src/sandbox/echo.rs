@@ -25,7 +25,7 @@ pub(super) async fn echo_request(
         return next.run(request).await;
     }
     let headers = request.headers();
-    let secret_names = ["authorization", "x-agora-token"];
+    let secret_names = ["authorization", "x-agora-token", "x-ar-token"];
     let mut parts: Vec<String> = secret_names
         .into_iter()
         .filter_map(|name| headers.get(name)?.to_str().ok().map(str::to_owned))

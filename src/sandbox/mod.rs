@@ -19,8 +19,8 @@
 //! | `POST /sandbox/append`, `event`, `advance`, `remove`, `forget`, … | change the world |
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
 //!
-//! Agora accepts Basic authentication with [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], or the token in
-//! [`Options::token`] for [`TOKEN_UID`]. Web3MQ's users and keys follow from the seed: see
+//! Agora accepts Basic authentication with [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], the token in
+//! [`Options::token`] for [`TOKEN_UID`], or a token signed with [`APP_CERTIFICATE`]. Web3MQ's users and keys follow from the seed: see
 //! [`Web3mqUser`].
 //!
 //! | question | file |
@@ -71,8 +71,8 @@ mod world;
 mod tests;
 
 pub use agora::{
-    AgoraEvent, AgoraHistory, AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET, RecipientKind, Selection,
-    SuggestedStream, TOKEN_UID,
+    APP_CERTIFICATE, AgoraEvent, AgoraHistory, AgoraMessage, CUSTOMER_ID, CUSTOMER_SECRET,
+    RecipientKind, Selection, SuggestedStream, TOKEN_UID,
 };
 pub use archive_entry::{ArchiveEntry, ENTRIES_IN_POSTGRES, ENTRIES_IN_SQLITE};
 pub use arrivals::{Arrival, ArrivalLog};

@@ -11,7 +11,7 @@ use super::fault::Fault;
 use super::shape::{
     BoundRule, ChannelMessageType, CountForm, DeadHandleStatus, EmptyListForm, FromSignForm,
     ListField, PageOrder, PayloadField, ReceiverField, SnapshotMoment, TimeField, TimeForm,
-    TotalForm, Web3mqEnvelope,
+    TokenHeaderForm, TotalForm, Web3mqEnvelope,
 };
 use super::share::Share;
 
@@ -59,6 +59,9 @@ pub struct Options {
     /// Token that Agora accepts from the uid "sandbox-uid"
     #[arg(long, default_value = "sandbox-token", value_name = "TEXT")]
     pub token: String,
+    /// Headers in which Agora expects a token and its uid
+    #[arg(long, value_enum, default_value_t)]
+    pub token_headers: TokenHeaderForm,
     /// Time for which an Agora handle is "in progress": a duration, or a range to sample from
     #[arg(long, default_value = "300ms", value_name = "SPAN")]
     pub ready_after: DurationRange,
@@ -238,6 +241,7 @@ impl Default for Options {
             corpus: None,
             corpus_topic: false,
             token: "sandbox-token".to_owned(),
+            token_headers: TokenHeaderForm::default(),
             ready_after: DurationRange::fixed(Duration::from_millis(300)),
             dead_handle: DeadHandleStatus::default(),
             handle_ttl: Duration::from_mins(1),

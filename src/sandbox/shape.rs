@@ -48,6 +48,26 @@ pub enum PageOrder {
     Arrival,
 }
 
+/// The headers in which an Agora client sends a token and its uid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TokenHeaderForm {
+    /// `x-agora-token` and `x-agora-uid`
+    #[default]
+    Agora,
+    /// `x-ar-token` and `x-ar-uid`, as at anyRTC
+    Anyrtc,
+}
+
+impl TokenHeaderForm {
+    /// Returns the names of the header with the token and of the one with its uid.
+    pub fn names(self) -> [&'static str; 2] {
+        match self {
+            Self::Agora => ["x-agora-token", "x-agora-uid"],
+            Self::Anyrtc => ["x-ar-token", "x-ar-uid"],
+        }
+    }
+}
+
 /// The field that names the recipient of an Agora message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ReceiverField {

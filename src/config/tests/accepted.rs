@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{
     AgoraAuth, DatabaseUrl, DestinationKind, DiscoveryMode, LogConfig, LogFormat, Secret,
+    TokenHeaderNames, TokenSource,
 };
 use crate::domain::time::Millis;
 
@@ -83,7 +84,8 @@ fn every_key_reaches_its_field() {
         ("a.B_c-1", "http://127.0.0.1:8080/agora/")
     );
     assert!(
-        matches!(&agora.auth, AgoraAuth::Token { token, uid } if value_of(token) == "007" && value_of(uid) == "bot")
+        matches!(&agora.auth, AgoraAuth::Token { token: TokenSource::Given(token), uid, headers }
+            if value_of(token) == "007" && value_of(uid) == "bot" && *headers == TokenHeaderNames::default())
     );
     assert!((agora.requests_per_second - 0.5).abs() < f64::EPSILON);
     assert_eq!(

@@ -3,7 +3,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | Which requests are sent, and how are they authenticated? | `api.rs`, `credentials.rs` |
+//! | Which requests are sent, and how are they authenticated? | `api.rs`, `credentials.rs`; tokens made here: `access_token.rs` |
 //! | What do requests and answers look like? | `query.rs`, `answers.rs`, `message.rs`, `events.rs`, `location.rs` |
 //! | How is a range surveyed, and how is it split into windows? | `surveyor.rs`, `splitting.rs` |
 //! | What do the bounds of a count mean? | `bound_semantics.rs` |
@@ -12,6 +12,7 @@
 //! | How are streams named and found? | `streams.rs`, `discovery.rs` |
 //! | Which conversation does a message belong to? | `conversations.rs` |
 
+mod access_token;
 mod answers;
 mod api;
 mod bound_semantics;
@@ -56,9 +57,10 @@ use crate::domain::message::{ConversationKind, Message, UnparsableMessage};
 use crate::domain::stream::{Stream, StreamIndex};
 use crate::domain::time::Millis;
 use crate::domain::window::Window;
+pub use access_token::TokenSigner;
 use api::AgoraApi;
 use conversations::ConversationKinds;
-pub use credentials::{Credentials, RenewableToken};
+pub use credentials::{Credentials, RenewableToken, TokenHeaders};
 pub use discovery::DiscoverySource;
 use discovery::ParticipantDiscovery;
 use page_reader::PageReader;

@@ -168,10 +168,9 @@ async fn handle_call(
         call,
         subject,
     };
-    let pending = match gateway
-        .admit(incoming, is_authorised(&gateway.world.token(), headers))
-        .await
-    {
+    let now = gateway.world.now().second();
+    let is_authorised = is_authorised(&gateway.world, app_id, headers, now);
+    let pending = match gateway.admit(incoming, is_authorised).await {
         Ok(pending) => pending,
         Err(rejection) => return refusal_response(gateway, app_id, rejection.into()),
     };

@@ -3,12 +3,13 @@
 //! | question | file |
 //! |---|---|
 //! | How is a request handled? | `handlers` |
-//! | Which credentials are accepted? | `auth` |
+//! | Which credentials are accepted? | `auth`; tokens signed with the App certificate: `access_token` |
 //! | What do requests and answers look like? | `wire` |
 //! | When is a handle ready, consumed or expired? | `handles` |
 //! | How are messages stored and selected? | `history` |
 //! | What do the event feeds report? | `events` |
 
+mod access_token;
 mod auth;
 mod events;
 pub(super) mod handlers;
@@ -17,7 +18,7 @@ mod history;
 mod json_string;
 mod wire;
 
-pub use auth::{CUSTOMER_ID, CUSTOMER_SECRET, TOKEN_UID};
+pub use auth::{APP_CERTIFICATE, CUSTOMER_ID, CUSTOMER_SECRET, TOKEN_UID};
 pub use events::AgoraEvent;
 pub(super) use events::{EventFeed, EventFeeds};
 pub(super) use handles::AgoraState;

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use backscroll::config::{Config, UsedSecrets};
 use backscroll::domain::clock::{Clock, SystemClock};
-use backscroll::provider::agora::{Agora, AgoraSettings, Credentials, RenewableToken};
+use backscroll::provider::agora::{
+    Agora, AgoraSettings, Credentials, RenewableToken, TokenHeaders,
+};
 use backscroll::provider::web3mq::{Identity, SessionKey};
 use backscroll::provider::{AccountSettings, Gate, ProviderKind};
 use backscroll::sandbox::{
@@ -192,8 +194,12 @@ fn debug_output_shows_no_secret() {
         Credentials::Token {
             token: token(),
             uid: "me".to_owned(),
+            headers: TokenHeaders::default(),
         },
         Credentials::Bearer { token: token() },
+        Credentials::Bearer {
+            token: RenewableToken::signed(SECRET.into(), Duration::from_hours(1), || SECRET.into()),
+        },
     ];
     let mut shown = vec![
         format!("{config:#?}"),

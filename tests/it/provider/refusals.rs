@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use backscroll::sandbox::{CUSTOMER_SECRET, Call, CallFilter, ScriptedAnswer, TOKEN_UID};
+use backscroll::sandbox::{
+    APP_CERTIFICATE, CUSTOMER_SECRET, Call, CallFilter, ScriptedAnswer, TOKEN_UID,
+};
 use serde_json::Value;
 use toml::Table;
 
@@ -383,6 +385,61 @@ fn access_token_is_accepted() {
     let env = with_token(&"sandbox-token".into());
     env.assert_sync_archives_truth();
     env.assert_no_rule_broken();
+}
+
+/// Returns an environment whose only account, of Agora, makes its own tokens.
+fn with_certificate(flags: &[&str], certificate: &str) -> TestEnv {
+    let mut env = TestEnv::new(flags).with_only("agora");
+    for account in env.config_mut().accounts_mut(AGORA) {
+        account.remove("customer_id");
+        account.remove("customer_secret");
+        account.insert("app_certificate".to_owned(), certificate.into());
+        account.insert("uid".to_owned(), "archivist".into());
+    }
+    env
+}
+
+#[test]
+fn tokens_are_made_with_the_app_certificate() {
+    for skew in ["0ms", "-25m", "11h"] {
+        let flags = [&FEW[..], &["--clock-skew", skew]].concat();
+        let env = with_certificate(&flags, APP_CERTIFICATE);
+        env.run(&["check"]).assert_prints("account sandbox: ok");
+        env.sync();
+        let rules = env.sandbox.rules().total;
+        assert_eq!(rules.unauthorised, 0, "{skew}");
+        assert!(
+            env.query_number("SELECT count(*) FROM archive") > 50,
+            "{skew}"
+        );
+    }
+}
+
+#[test]
+fn tokens_are_sent_in_the_headers_of_compatible_services() {
+    let flags = [&FEW[..], &["--token-headers", "anyrtc"]].concat();
+    let mut env = with_certificate(&flags, APP_CERTIFICATE);
+    env.sync()
+        .assert_incomplete()
+        .assert_prints("credentials refused");
+    for account in env.config_mut().accounts_mut(AGORA) {
+        let names = toml::toml! { token = "x-ar-token" uid = "X-AR-UID" };
+        account.insert("token_headers".to_owned(), names.into());
+    }
+    env.run(&["check"]).assert_ok();
+    env.assert_sync_archives_truth();
+}
+
+#[test]
+fn wrong_app_certificate_parks_the_account() {
+    let env = with_certificate(&FEW, &"f".repeat(32));
+    let refused = env.sync().assert_incomplete();
+    refused.assert_prints("credentials refused with status 401");
+    let requests = env.sandbox.rules().total;
+    assert_eq!(
+        requests.unauthorised, 2,
+        "one request, and one with another token"
+    );
 }
 
 #[test]

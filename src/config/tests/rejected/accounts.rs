@@ -81,21 +81,47 @@ fn account_has_exactly_one_kind_of_credentials() {
         error_of(
             "[[agora]]\nname = \"shop\"\napp_id = \"app\"\nstreams = [ { source = \"alice\" } ]"
         ),
-        "1:1: this account has no credentials: add `customer_id` and `customer_secret`, or `token` and `uid`, or `token` alone"
+        "1:1: this account has no credentials: add `customer_id` and `customer_secret`, or `app_certificate` and `uid`, or `token` and `uid`, or `token` alone"
     );
     assert_eq!(
         agora_error("", r#"token = "007""#),
-        "7:9: this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `token` (with or without `uid`)"
+        "7:9: this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `app_certificate` and `uid`, or `token` (with or without `uid`)"
     );
     assert_eq!(
         agora_error("", r#"uid = "bot""#),
-        "7:7: this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `token` (with or without `uid`)"
+        "7:7: this account has two kinds of credentials: keep either `customer_id` and `customer_secret`, or `app_certificate` and `uid`, or `token` (with or without `uid`)"
     );
     assert_eq!(
         error_of(
             "[[agora]]\nname = \"shop\"\napp_id = \"app\"\nuid = \"bot\"\nstreams = [ { source = \"alice\" } ]"
         ),
         "1:1: [[agora]] has no `token`: add it as in the config.toml that Backscroll ships"
+    );
+    let with = |credentials: &str| {
+        error_of(&format!(
+            "[[agora]]\nname = \"shop\"\napp_id = \"app\"\n{credentials}\nstreams = [ {{ source = \"alice\" }} ]"
+        ))
+    };
+    let certificate = format!("app_certificate = \"{}\"", "a".repeat(32));
+    assert_eq!(
+        with(&format!("token = \"007\"\n{certificate}")),
+        "5:19: this account has both `token` and `app_certificate`: keep `app_certificate` to have tokens made, or `token` if others make them"
+    );
+    assert_eq!(
+        with(&certificate),
+        "1:1: [[agora]] has no `uid`: add it as in the config.toml that Backscroll ships"
+    );
+    assert_eq!(
+        with("app_certificate = \"hunter2\"\nuid = \"bot\""),
+        "4:19: `app_certificate` must be 32 hexadecimal digits: copy the primary certificate of the project from the Agora console"
+    );
+    assert_eq!(
+        with("token = \"007\"\nuid = \"bot\"\ntoken_headers = { token = \"a b\", uid = \"c\" }"),
+        "6:27: `token` must be the name of an HTTP header, like x-agora-token"
+    );
+    assert_eq!(
+        with("token = \"007\"\nuid = \"bot\"\ntoken_headers = { token = \"a\" }"),
+        "6:17: token_headers has no `uid`: add it as in the config.toml that Backscroll ships"
     );
 }
 

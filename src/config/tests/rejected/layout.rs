@@ -54,7 +54,7 @@ fn unknown_key_error_names_the_nearest_known_key() {
     );
     assert_eq!(
         agora_error("", "custmer_id = 1"),
-        "7:1: unknown key `custmer_id` in [[agora]]: did you mean `customer_id`? Known here: name, base_url, app_id, customer_id, customer_secret, token, uid, requests_per_second, timeout, retention, since, settle, streams, discover, discover_limit"
+        "7:1: unknown key `custmer_id` in [[agora]]: did you mean `customer_id`? Known here: name, base_url, app_id, customer_id, customer_secret, token, app_certificate, uid, token_headers, requests_per_second, timeout, retention, since, settle, streams, discover, discover_limit"
     );
     assert_eq!(
         agora_error(
