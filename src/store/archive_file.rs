@@ -130,7 +130,7 @@ impl ArchiveFile {
 }
 
 /// An archive that is read without its locks, since this user may not create the files for them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct UnlockedFile {
     path: PathBuf,
     state: FileState,

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
+use sqlx::Pool;
 
 use super::accounts::{frontier_args, register_args};
+use super::archive_file::UnlockedFile;
 use super::arrival_marks::write_arrival_mark;
 use super::decode;
 use super::dialect::Dialect;
@@ -12,12 +14,13 @@ use super::driver::{Arg, execute, fetch_all, fetch_one};
 use super::error::StoreError;
 use super::ledger_rows::{insert_ledger_row, write_digests};
 use super::links::scope_args;
+use super::message_reader::{MessageReader, PageReader};
 use super::model::{
     AccountId, AccountLedger, ArchivedMessage, Cursor, DigestUpdate, Eviction, KnownStream,
     LedgerRow, NewAccount, QuarantineEntry, QuarantineId, QuarantinedMessage, StreamId,
     StreamLedger,
 };
-use super::sql_store::SqlStore;
+use super::sql_store::{SqlStore, explain_failure};
 use super::{quarantine, sql};
 use crate::domain::time::Millis;
 
@@ -27,14 +30,19 @@ use crate::domain::time::Millis;
 /// all of its effect or none.
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// Returns up to `limit` messages after the cursor and before `to`, in the order of their
-    /// send time. It costs one range scan of at most `limit` rows.
+    /// Returns a reader of all messages.
+    async fn message_reader(&self) -> Result<Box<dyn MessageReader>, StoreError>;
+
+    /// Returns one page of a [`message_reader`](Audit::message_reader).
     async fn messages(
         &self,
         after: &Cursor,
         to: Millis,
         limit: u64,
-    ) -> Result<Vec<ArchivedMessage>, StoreError>;
+    ) -> Result<Vec<ArchivedMessage>, StoreError> {
+        let mut reader = self.message_reader().await?;
+        reader.next_messages(after, to, limit).await
+    }
 
     /// Returns the places of some texts that contain U+0000, which not every database can store. It
     /// costs a scan of the messages.
@@ -98,26 +106,13 @@ pub trait Audit: Send + Sync {
 
 #[async_trait]
 impl<DB: Dialect> Audit for SqlStore<DB> {
-    async fn messages(
-        &self,
-        after: &Cursor,
-        to: Millis,
-        limit: u64,
-    ) -> Result<Vec<ArchivedMessage>, StoreError> {
-        const WHAT: &str = "messages";
-        let hash: &[u8] = &after.hash;
-        let args = [
-            after.sent_at_ms.into(),
-            to.0.into(),
-            hash.into(),
-            after.occurrence.into(),
-            after.recipient.into(),
-            after.slot.into(),
-            limit.into(),
-        ];
-        let mut connection = self.acquire_reader(WHAT).await?;
-        let rows = fetch_all::<DB>(&mut connection, WHAT, DB::READ_MESSAGES, &args).await?;
-        rows.iter().map(decode::archived_message::<DB>).collect()
+    async fn message_reader(&self) -> Result<Box<dyn MessageReader>, StoreError> {
+        self.require_unwritten()?;
+        Ok(Box::new(SqlMessageReader::<DB> {
+            pages: DB::open_page_reader(&self.read).await?,
+            pool: self.read.clone(),
+            unlocked: self.unlocked.clone(),
+        }))
     }
 
     async fn texts_with_nul(&self) -> Result<Vec<String>, StoreError> {
@@ -225,6 +220,42 @@ impl<DB: Dialect> Audit for SqlStore<DB> {
         let mut tx = self.begin(RESTORE).await?;
         write_ledger::<DB>(&mut tx, ledger).await?;
         tx.commit().await.map_err(StoreError::at(RESTORE))
+    }
+}
+
+/// A reader of an archive.
+struct SqlMessageReader<DB: Dialect> {
+    pages: DB::PageReader,
+    pool: Pool<DB>,
+    /// The file, if it is read without locks.
+    unlocked: Option<UnlockedFile>,
+}
+
+#[async_trait]
+impl<DB: Dialect> MessageReader for SqlMessageReader<DB> {
+    async fn next_messages(
+        &mut self,
+        after: &Cursor,
+        to: Millis,
+        limit: u64,
+    ) -> Result<Vec<ArchivedMessage>, StoreError> {
+        if let Some(file) = &self.unlocked {
+            file.require_unwritten()?;
+        }
+        let hash: &[u8] = &after.hash;
+        let args = [
+            after.sent_at_ms.into(),
+            to.0.into(),
+            hash.into(),
+            after.occurrence.into(),
+            after.recipient.into(),
+            after.slot.into(),
+            limit.into(),
+        ];
+        match self.pages.read_page(&args).await {
+            Err(error) => Err(explain_failure(&self.pool, error).await),
+            page => page,
+        }
     }
 }
 

@@ -3,12 +3,15 @@
 use super::archive::Archive;
 use super::error::StoreError;
 use super::limits::{CHUNK_GROWTH, FIRST_CHUNK_MESSAGES, MAX_CHUNK_BYTES, MAX_CHUNK_MESSAGES};
+use super::message_reader::MessageReader;
 use super::model::{ArchivedMessage, Cursor};
 use crate::domain::time::Millis;
 
 /// The messages of a range in the order of time, in chunks that are bounded by number and by size.
 pub struct Chunks<'a> {
     store: &'a dyn Archive,
+    /// `None` before the first chunk.
+    reader: Option<Box<dyn MessageReader>>,
     after: Cursor,
     to: Millis,
     /// The number of messages to read next.
@@ -29,6 +32,7 @@ impl<'a> Chunks<'a> {
     pub fn of(store: &'a dyn Archive, from: Millis, to: Millis) -> Self {
         Self {
             store,
+            reader: None,
             after: Cursor::before(from),
             to,
             limit: FIRST_CHUNK_MESSAGES,
@@ -37,10 +41,12 @@ impl<'a> Chunks<'a> {
 
     /// Returns the next messages. None at the end of the range.
     pub async fn next(&mut self) -> Result<Vec<ArchivedMessage>, StoreError> {
-        let chunk = self
-            .store
-            .messages(&self.after, self.to, self.limit)
-            .await?;
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            None => self.reader.insert(self.store.message_reader().await?),
+        };
+        let chunk = reader.next_messages(&self.after, self.to, self.limit);
+        let chunk = chunk.await?;
         if let Some(last) = chunk.last() {
             self.after = last.cursor();
             self.limit = next_limit(&chunk);

@@ -14,6 +14,7 @@ use super::model::{
 };
 use crate::domain::identity::{Fingerprint, IdentifiedMessage};
 use crate::domain::time::{Day, Millis};
+use crate::domain::window::Runs;
 
 /// A failure to copy an archive.
 #[derive(Debug, thiserror::Error)]
@@ -324,12 +325,16 @@ impl CopySide<'_> {
 
     /// Writes the source's coverage, unless this archive covers more.
     async fn restore_ledgers(&self, ledgers: &[AccountLedger]) -> Result<(), CopyError> {
+        let source_runs: HashMap<(&str, &str), Runs> = ledgers
+            .iter()
+            .flat_map(AccountLedger::runs)
+            .map(|(account, stream, runs)| ((account, stream), runs))
+            .collect();
         let existing = self.ledgers().await?;
         for (account, stream, runs) in existing.iter().flat_map(AccountLedger::runs) {
-            let mut source = ledgers.iter().flat_map(AccountLedger::runs);
-            let found = source.find(|(a, s, _)| (*a, *s) == (account, stream));
-            let source_runs = found.map(|(_, _, runs)| runs).unwrap_or_default();
-            if runs.iter().any(|run| !source_runs.gaps_in(run).is_empty()) {
+            let covered = source_runs.get(&(account, stream));
+            let is_covered = |run| covered.is_some_and(|covered| covered.gaps_in(run).is_empty());
+            if !runs.iter().all(is_covered) {
                 let location = self.store.location().to_owned();
                 return Err(CopyError::TargetHasMore {
                     location,
@@ -421,8 +426,11 @@ async fn copy_day(
     let mut chunks = source.chunks(day);
     let mut chunk = source.next_chunk(&mut chunks).await?;
     while !chunk.is_empty() {
-        source.include(&mut content, &chunk)?;
-        let (following, written) = try_join!(source.next_chunk(&mut chunks), target.write(chunk))?;
+        let writing = async {
+            source.include(&mut content, &chunk)?;
+            target.write(chunk).await
+        };
+        let (following, written) = try_join!(source.next_chunk(&mut chunks), writing)?;
         new += written;
         chunk = following;
     }

@@ -8,6 +8,7 @@ use sqlx::Pool;
 
 use super::driver::{Driver, DriverResult};
 use super::error::StoreError;
+use super::message_reader::PageReader;
 use super::model::IndexEntry;
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
 use super::snapshot::Snapshot;
@@ -67,11 +68,6 @@ pub(super) enum InsertMode {
 
 /// The bulk statements of the message table, and the tables of names beside it.
 pub(super) trait MessageTable: Driver {
-    /// Reads messages in the order of their send time. Binds a position (millisecond, end of the
-    /// range, hash, occurrence, recipient, slot) and a limit. The five parts of the position form
-    /// one sort key. Messages with dangling references are returned as well.
-    const READ_MESSAGES: &'static str;
-
     /// Returns an upper bound on the number of an account's messages to a recipient in a time
     /// range. Binds the range in ms, the recipient's name, and the account.
     const COUNT_BY_RECIPIENT: &'static str;
@@ -272,6 +268,9 @@ pub(super) trait Locking: Driver {
 
 /// A database that can hold an archive.
 pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
+    /// Reads messages page by page.
+    type PageReader: PageReader;
+
     /// The number of transactions that commit faster in parallel than one after the other.
     const MAX_PARALLEL_COMMITS: usize;
 
@@ -328,6 +327,11 @@ pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
 
     /// Brings a view, by its name, to the schema of the readers. `None`: there is no other schema.
     const HAND_OUT_VIEW: Option<&'static str>;
+
+    /// Returns a reader of messages. It holds no connection of the pool between two pages.
+    fn open_page_reader(
+        pool: &Pool<Self>,
+    ) -> impl Future<Output = Result<Self::PageReader, StoreError>> + Send;
 
     /// Begins to read one state of the archive.
     fn open_snapshot(

@@ -18,6 +18,7 @@
 //! | whole ledgers, reading messages in order | `audit.rs` |
 //! | pauses, errors and runs as a whole | `records.rs` |
 //! | names that readers filter by, coverage of streams | `reading.rs` |
+//! | all messages in the order of digests | `message_reader.rs`, `chunks.rs`; the statements: `sqlite/message_reader.rs`, `postgres/message_reader.rs` |
 //! | messages that readers select, in one snapshot | `snapshot.rs`, `row_values.rs`, `read_names.rs`; its statements: `sqlite/snapshot.rs`, `postgres/snapshot.rs` |
 //! | a digest over all that is kept of messages | `content_digest.rs` |
 //! | status, summaries, charts | `reports.rs` |
@@ -66,6 +67,7 @@ mod ledger_rows;
 mod limits;
 mod links;
 mod log_readers;
+mod message_reader;
 mod model;
 mod path_fault;
 mod postgres;
@@ -102,6 +104,7 @@ pub use content_digest::ContentDigest;
 pub use error::StoreError;
 pub use indexing::SearchIndex;
 pub use lease::Lease;
+pub use message_reader::MessageReader;
 pub use model::{
     AccountId, AccountLedger, AccountRecord, AccountSummary, ArchivedMessage, ChangeMark, Commit,
     ConversationId, CopiedMessages, Cursor, DigestUpdate, DiskSpace, DisplayedMessage,

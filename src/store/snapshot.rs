@@ -65,9 +65,6 @@ pub(super) trait SnapshotReader: Send {
     ) -> impl Future<Output = Result<ChangeMark, StoreError>> + Send;
 }
 
-/// The step that failures of reading messages name.
-pub(super) const MESSAGES: &str = "messages";
-
 /// A snapshot in an SQL database.
 pub(super) struct SqlSnapshot<R> {
     pub(super) reader: R,

@@ -42,7 +42,7 @@ pub struct SqlStore<DB: Locking> {
     /// The file that is open. `None` if a server keeps the archive, or it is only read.
     file: Option<Arc<ArchiveFile>>,
     /// The file, if it is read without locks.
-    unlocked: Option<UnlockedFile>,
+    pub(super) unlocked: Option<UnlockedFile>,
     pub(super) location: String,
     pub(super) schema: i64,
 }
@@ -90,7 +90,7 @@ impl<DB: Dialect> SqlStore<DB> {
         }
     }
 
-    fn require_unwritten(&self) -> Result<(), StoreError> {
+    pub(super) fn require_unwritten(&self) -> Result<(), StoreError> {
         self.unlocked
             .as_ref()
             .map_or(Ok(()), UnlockedFile::require_unwritten)
@@ -180,9 +180,7 @@ impl<DB: Dialect> SqlStore<DB> {
     pub(super) async fn open_snapshot(&self) -> Result<Box<dyn Snapshot>, StoreError> {
         self.require_unwritten()?;
         match DB::open_snapshot(&self.read).await {
-            Err(StoreError::Database { what, source }) => {
-                Err(explain(&self.read, what, source).await)
-            }
+            Err(error) => Err(explain_failure(&self.read, error).await),
             opened => opened,
         }
     }
@@ -223,6 +221,14 @@ impl<DB: Dialect> SqlStore<DB> {
             .await
             .map_err(StoreError::at(what))?;
         Ok(())
+    }
+}
+
+/// Adds the reason to a failure to get a connection.
+pub(super) async fn explain_failure<DB: Dialect>(pool: &Pool<DB>, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Database { what, source } => explain(pool, what, source).await,
+        other => other,
     }
 }
 

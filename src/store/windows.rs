@@ -165,11 +165,9 @@ impl<DB: Dialect> Windows for SqlStore<DB> {
         window: Window,
         at: Second,
     ) -> Result<bool, StoreError> {
-        const WHAT: &str = "split ledger row";
-        let mut tx = self.begin(WHAT).await?;
-        self.leases.enforce(&mut tx, account).await?;
+        let mut tx = begin_commit(self, [account].into()).await?;
         let is_split = split_ledger_row::<DB>(&mut tx, account, stream, window, at).await?;
-        tx.commit().await.map_err(StoreError::at(WHAT))?;
+        tx.commit().await.map_err(StoreError::at(COMMIT))?;
         Ok(is_split)
     }
 

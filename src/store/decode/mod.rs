@@ -15,9 +15,9 @@ pub(super) use columns::{
 };
 pub(super) use reading::{found_conversation, stream_limits};
 pub(super) use record::{
-    account_ledger, account_record, alarm, archived_message, arrival_mark, chain_link,
-    conversation, discovered_stream, existing_message, frontier, identity, known_stream,
-    ledger_row, ledger_row_of_stream, owned_message, pause, quarantine_entry, quarantined_message,
+    account_ledger, account_record, alarm, arrival_mark, chain_link, conversation,
+    discovered_stream, existing_message, frontier, identity, known_stream, ledger_row,
+    ledger_row_of_stream, owned_message, pause, quarantine_entry, quarantined_message,
     rows_with_keys, stream_error_record, stream_ledger,
 };
 pub(super) use report::{

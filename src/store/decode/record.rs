@@ -11,16 +11,14 @@ use crate::domain::alarm::{Alarm, AlarmKind, AlarmSubject, Notified};
 use crate::domain::arrival::ArrivalMark;
 use crate::domain::digest::{ChainLink, Digest};
 use crate::domain::frontier::Frontier;
-use crate::domain::identity::{Fingerprint, IdentifiedMessage};
-use crate::domain::message::{Conversation, ConversationKind, Encoding, Message, Payload};
+use crate::domain::identity::Fingerprint;
+use crate::domain::message::{Conversation, ConversationKind, Encoding};
 use crate::domain::stream::Stream;
-use crate::domain::time::Millis;
 use crate::store::driver::{Driver, DriverResult};
 use crate::store::error::StoreError;
 use crate::store::model::{
-    AccountLedger, AccountRecord, ArchivedMessage, Cursor, DisplayedBody, KnownStream, LedgerRow,
-    Pause, QuarantineEntry, QuarantineId, QuarantinedMessage, RecordedError, StreamErrorRecord,
-    StreamId, StreamLedger,
+    AccountLedger, AccountRecord, KnownStream, LedgerRow, Pause, QuarantineEntry, QuarantineId,
+    QuarantinedMessage, RecordedError, StreamErrorRecord, StreamId, StreamLedger,
 };
 use crate::store::rows::{MessageKey, MessageRow, MutableColumns, delivery_from_columns};
 
@@ -232,68 +230,6 @@ pub(in crate::store) fn quarantined_message<DB: Driver>(
     })
 }
 
-/// Decodes an archived message.
-pub(in crate::store) fn archived_message<DB: Driver>(
-    row: &DB::Row,
-) -> Result<ArchivedMessage, StoreError> {
-    let hash = message_hash::<DB>(row)?;
-    let sent_at_ms = int::<DB>(row, "sent_at_ms")?;
-    let occurrence = int::<DB>(row, "occurrence")?;
-    let identified = IdentifiedMessage {
-        message: message::<DB>(row, Millis(sent_at_ms))?,
-        fingerprint: Fingerprint(hash),
-        occurrence: u32::try_from(occurrence).map_err(|_| never_written("occurrence"))?,
-    };
-    let displayed = DisplayedBody {
-        is_text: flag::<DB>(row, "is_text")?,
-        body: optional_text::<DB>(row, "body")?,
-    };
-    let cursor = Cursor {
-        sent_at_ms,
-        hash,
-        occurrence,
-        recipient: int::<DB>(row, "recipient_id")?,
-        slot: int::<DB>(row, "slot")?,
-        account: int::<DB>(row, "account_id")?,
-    };
-    Ok(ArchivedMessage {
-        id: int::<DB>(row, "id")?,
-        account: required_text::<DB>(row, "account")?,
-        identified,
-        archived_at: second::<DB>(row, "archived_at_s")?.start(),
-        displayed,
-        cursor,
-    })
-}
-
-fn message<DB: Driver>(row: &DB::Row, sent_at: Millis) -> Result<Message, StoreError> {
-    let payload = Payload {
-        bytes: bytes::<DB>(row, "payload")?.ok_or_else(|| never_written("payload"))?,
-        encoding: encoding(int::<DB>(row, "encoding")?),
-    };
-    let conversation = Conversation {
-        kind: conversation_kind(int::<DB>(row, "kind")?),
-        name: required_text::<DB>(row, "conversation")?,
-    };
-    let (status, status_at) = (
-        optional_int::<DB>(row, "status")?,
-        optional_int::<DB>(row, "status_at_ms")?,
-    );
-    Ok(Message {
-        sender: required_text::<DB>(row, "sender")?,
-        recipient: required_text::<DB>(row, "recipient")?,
-        sent_at,
-        payload,
-        conversation,
-        provider_id: optional_text::<DB>(row, "provider_id")?,
-        message_type: optional_text::<DB>(row, "message_type")?,
-        payload_type: optional_text::<DB>(row, "payload_type")?,
-        cipher_suite: optional_text::<DB>(row, "cipher_suite")?,
-        status: delivery_from_columns(status, status_at),
-        extra: optional_text::<DB>(row, "extra")?,
-    })
-}
-
 /// Decodes the identity of a message for a digest.
 pub(in crate::store) fn chain_link<DB: Driver>(row: &DB::Row) -> Result<ChainLink, StoreError> {
     let occurrence = int::<DB>(row, "occurrence")?;
@@ -399,10 +335,6 @@ pub(super) fn conversation_kind(code: i64) -> ConversationKind {
 pub(super) fn message_hash<DB: Driver>(row: &DB::Row) -> Result<[u8; 16], StoreError> {
     let hash = DB::hash(row, "hash").map_err(StoreError::at("hash"))?;
     hash.ok_or_else(|| never_written("hash"))
-}
-
-fn required_text<DB: Driver>(row: &DB::Row, column: &'static str) -> Result<String, StoreError> {
-    optional_text::<DB>(row, column)?.ok_or_else(|| never_written(column))
 }
 
 fn not_null<DB: Driver>(row: &DB::Row, column: &'static str) -> DriverResult<i64> {

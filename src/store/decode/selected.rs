@@ -6,7 +6,8 @@ use crate::domain::identity::Fingerprint;
 use crate::domain::time::{Millis, Second};
 use crate::store::error::StoreError;
 use crate::store::model::{
-    ChangeMark, ConversationId, FiledConversation, MessageRecord, NameIds, SelectedMessage,
+    AccountId, ChangeMark, ConversationId, FiledConversation, MessageRecord, NameIds,
+    SelectedMessage,
 };
 use crate::store::row_values::RowValues;
 
@@ -65,6 +66,7 @@ pub(in crate::store) fn filed_conversation(
         provider: text(2, "provider")?.unwrap_or_default(),
         name: text(3, "name")?.unwrap_or_default(),
         kind: conversation_kind(int(row, 4, "kind")?),
+        account_id: AccountId(int(row, 5, "account_id")?),
     })
 }
 

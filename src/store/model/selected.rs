@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::account::AccountId;
 use super::selection::Selection;
 use crate::domain::identity::Fingerprint;
 use crate::domain::message::{ConversationKind, Encoding};
@@ -15,6 +16,7 @@ pub struct ConversationId(pub i64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FiledConversation {
     pub id: ConversationId,
+    pub account_id: AccountId,
     /// The account's name.
     pub account: String,
     /// `agora` or `web3mq`.

@@ -20,7 +20,6 @@ use crate::store::rows::{
 type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
 
 impl MessageTable for Postgres {
-    const READ_MESSAGES: &'static str = sql::READ_MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
     const RESERVE_IDS: &'static str = sql::RESERVE_IDS;
     const READ_LINKS: PerAccessPath = sql::READ_LINKS;

@@ -7,11 +7,14 @@
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
 //! | how partitions are created | `partitions.rs` |
+//! | reading all messages page by page | `message_reader.rs`; names of messages: `name_lookup.rs` |
 //! | reading messages in one snapshot | `snapshot.rs` |
 //! | the search index | `words.rs`; searches: `search.rs` |
 //! | in which schemas tables and views lie | `schemas.rs` |
 
 mod bulk;
+mod message_reader;
+mod name_lookup;
 mod partitions;
 mod schemas;
 mod search;
@@ -25,6 +28,7 @@ use std::path::PathBuf;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, Postgres};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection, Executor, Row as _};
 
+use self::message_reader::PostgresPages;
 use self::schemas::Schemas;
 use self::session::pool_size;
 pub(super) use self::session::{
@@ -254,6 +258,8 @@ impl Locking for Postgres {
 }
 
 impl Dialect for Postgres {
+    type PageReader = PostgresPages;
+
     const MAX_PARALLEL_COMMITS: usize = MAX_PARALLEL_COMMITS;
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
     const LOCK_LEDGER_ROWS: &'static str = ledger_rows_in_window!(" FOR UPDATE");
@@ -273,6 +279,10 @@ impl Dialect for Postgres {
 
     /// The server keeps its own log.
     const EMPTY_LOG: &'static str = "SELECT 1";
+
+    async fn open_page_reader(pool: &PgPool) -> Result<PostgresPages, StoreError> {
+        Ok(PostgresPages::new(pool.clone()))
+    }
 
     async fn open_snapshot(pool: &PgPool) -> Result<Box<dyn Snapshot>, StoreError> {
         snapshot::open(pool).await

@@ -1,23 +1,23 @@
 //! Reading messages in one snapshot of an archive in Postgres, page by page.
 
-use std::collections::BTreeSet;
+use sqlx::Transaction;
+use sqlx::postgres::{PgPool, Postgres};
 
-use sqlx::postgres::{PgPool, PgRow, Postgres};
-use sqlx::{Row as _, Transaction};
-
+use super::name_lookup::{look_up_names, read};
 use super::sql;
 use crate::domain::time::Millis;
 use crate::store::decode;
 use crate::store::dialect::Locking;
-use crate::store::driver::{Arg, Driver};
+use crate::store::driver::Arg;
 use crate::store::error::StoreError;
 use crate::store::limits::{READ_PAGE_BYTES, READ_PAGE_MESSAGES};
+use crate::store::message_reader::MESSAGES;
 use crate::store::model::{
     ChangeMark, MessageRecord, ReadPath, SelectedMessage, SelectedStatements, Selection,
 };
 use crate::store::read_names::ReadNames;
-use crate::store::row_values::{DecodeRow, RowValues};
-use crate::store::snapshot::{MESSAGES, PageSender, Snapshot, SnapshotReader, SqlSnapshot};
+use crate::store::row_values::DecodeRow;
+use crate::store::snapshot::{PageSender, Snapshot, SnapshotReader, SqlSnapshot};
 
 static STATEMENTS: SelectedStatements = sql::SELECTED;
 
@@ -49,13 +49,7 @@ impl SnapshotReader for PostgresReader {
         args: &[Arg<'_>],
         decode: DecodeRow<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut values = Vec::new();
-        Postgres::for_each_row(&mut self.tx, what, statement, args, |row| {
-            values.push(decode(row)?);
-            Ok(())
-        })
-        .await?;
-        Ok(values)
+        read(&mut self.tx, what, statement, args, decode).await
     }
 
     async fn send_messages(
@@ -73,7 +67,7 @@ impl SnapshotReader for PostgresReader {
                 return Ok(mark);
             };
             (from, id) = (last.message.sent_at, last.message.id);
-            self.look_up_names(&records).await?;
+            look_up_names(&mut self.tx, &records, &mut self.names).await?;
             let sizes = records.iter().map(|record| record.message.memory_bytes());
             let largest = sizes.max().unwrap_or_default().max(1);
             limit = (READ_PAGE_BYTES / largest).clamp(1, READ_PAGE_MESSAGES);
@@ -106,50 +100,5 @@ impl PostgresReader {
         args.extend(conversation.map(Arg::from));
         self.read(MESSAGES, statement, &args, decode::message_record)
             .await
-    }
-
-    /// Looks up the names and conversations of messages that are not known yet.
-    async fn look_up_names(&mut self, records: &[MessageRecord]) -> Result<(), StoreError> {
-        const WHAT: &str = "names of messages";
-        self.names.make_room();
-        let unknown = records.iter().flat_map(|m| self.names.unknown_names(m));
-        let unknown: BTreeSet<i64> = unknown.collect();
-        if !unknown.is_empty() {
-            let ids = json_list(&unknown);
-            let args = [Arg::from(&ids)];
-            let names = self.read(WHAT, sql::NAMES_BY_ID, &args, decode::name_with_id);
-            let names = names.await?;
-            self.names.insert_names(names);
-        }
-        let unknown = records.iter();
-        let unknown = unknown.filter_map(|m| self.names.unknown_conversation(m));
-        let unknown: BTreeSet<i64> = unknown.collect();
-        if !unknown.is_empty() {
-            let ids = json_list(&unknown);
-            let (args, decode) = ([Arg::from(&ids)], decode::filed_conversation);
-            let found = self.read(WHAT, sql::CONVERSATIONS_BY_ID, &args, decode);
-            let found = found.await?;
-            self.names.insert_conversations(found);
-        }
-        Ok(())
-    }
-}
-
-fn json_list(ids: &BTreeSet<i64>) -> String {
-    let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("[{}]", ids.join(","))
-}
-
-impl RowValues for PgRow {
-    fn int(&self, index: usize, column: &'static str) -> Result<Option<i64>, StoreError> {
-        self.try_get(index).map_err(StoreError::at(column))
-    }
-
-    fn text(&self, index: usize, column: &'static str) -> Result<Option<&str>, StoreError> {
-        self.try_get(index).map_err(StoreError::at(column))
-    }
-
-    fn bytes(&self, index: usize, column: &'static str) -> Result<Option<&[u8]>, StoreError> {
-        self.try_get(index).map_err(StoreError::at(column))
     }
 }

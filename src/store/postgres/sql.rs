@@ -9,7 +9,7 @@
 use crate::store::dialect::{InsertMode, PerAccessPath};
 use crate::store::model::SelectedStatements;
 use crate::store::sql::{
-    message_joins, read_links, reserve_block, restore_stream, selected_statements, upsert_alarm,
+    read_links, reserve_block, restore_stream, selected_statements, upsert_alarm,
     upsert_conversation, upsert_streams,
 };
 
@@ -24,15 +24,47 @@ macro_rules! usual_occurrence {
     };
 }
 
+/// The columns of a message `m` that `decode::message_record` decodes.
+macro_rules! message_columns {
+    () => {
+        "m.id, m.conversation_id::BIGINT AS conversation_id, m.sender_id::BIGINT AS sender_id,
+         m.recipient_id::BIGINT AS recipient_id, m.sent_at_ms, uuid_send(m.hash) AS hash,
+         coalesce(m.occurrence, 0)::BIGINT AS occurrence,
+         coalesce(m.encoding, 0)::BIGINT AS encoding,
+         coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body, m.payload,
+         m.message_type_id::BIGINT AS message_type_id,
+         m.payload_type_id::BIGINT AS payload_type_id,
+         m.cipher_suite_id::BIGINT AS cipher_suite_id, m.status::BIGINT AS status, m.status_at_ms,
+         m.provider_id, m.archived_at_s + 2147483648 AS archived_at_s, m.extra,
+         m.slot::BIGINT AS slot"
+    };
+}
+
+/// See [`PageReader::read_page`](crate::store::message_reader::PageReader::read_page). The index tells
+/// the time of the last message that a page can hold. A planner without statistics would sort the
+/// rest of the range for each page.
+pub(super) const READ_MESSAGES: &str = concat!(
+    "SELECT ",
+    message_columns!(),
+    "
+    FROM message m
+    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
+      AND m.sent_at_ms <= coalesce(
+          (SELECT l.sent_at_ms FROM message l
+           WHERE l.sent_at_ms > $1 AND l.sent_at_ms < $2
+           ORDER BY l.sent_at_ms OFFSET $7 - 1 LIMIT 1), $2)
+      AND (m.sent_at_ms, m.hash, ",
+    usual_occurrence!("m"),
+    ", m.recipient_id, m.slot) > ($1, encode($3, 'hex')::UUID, $4, $5, $6)
+    ORDER BY m.sent_at_ms, m.hash, ",
+    usual_occurrence!("m"),
+    ", m.recipient_id, m.slot
+    LIMIT $7"
+);
+
 /// The statements of a snapshot.
 pub(super) const SELECTED: SelectedStatements = selected_statements!(
-    "m.id, m.conversation_id::BIGINT AS conversation_id, m.sender_id::BIGINT AS sender_id,
-     m.recipient_id::BIGINT AS recipient_id, m.sent_at_ms, uuid_send(m.hash) AS hash,
-     coalesce(m.occurrence, 0)::BIGINT AS occurrence, coalesce(m.encoding, 0)::BIGINT AS encoding,
-     coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body, m.payload,
-     m.message_type_id::BIGINT AS message_type_id, m.payload_type_id::BIGINT AS payload_type_id,
-     m.cipher_suite_id::BIGINT AS cipher_suite_id, m.status::BIGINT AS status, m.status_at_ms,
-     m.provider_id, m.archived_at_s + 2147483648 AS archived_at_s, m.extra, m.slot::BIGINT AS slot",
+    message_columns!(),
     // The id of the message before the page, and the limit.
     "AND (m.sent_at_ms, m.id) > ($1, $6) ORDER BY m.sent_at_ms, m.id LIMIT $7",
     "m.conversation_id = $8"
@@ -43,7 +75,7 @@ pub(super) const NAMES_BY_ID: &str = "
     WHERE id = ANY (ARRAY(SELECT i::INTEGER FROM jsonb_array_elements_text($1::JSONB) AS i))";
 
 pub(super) const CONVERSATIONS_BY_ID: &str = "
-    SELECT c.id::BIGINT AS id, a.name AS account, a.provider, c.name, c.kind
+    SELECT c.id::BIGINT AS id, a.name AS account, a.provider, c.name, c.kind, c.account_id
     FROM conversation c JOIN account a ON a.id = c.account_id
     WHERE c.id = ANY (ARRAY(SELECT i::INTEGER FROM jsonb_array_elements_text($1::JSONB) AS i))";
 
@@ -67,33 +99,6 @@ pub(super) const UPSERT_CONVERSATION: &str = upsert_conversation!("account_id, t
 
 /// See [`Dialect::UPSERT_ALARM`](crate::store::dialect::Dialect::UPSERT_ALARM).
 pub(super) const UPSERT_ALARM: &str = upsert_alarm!("account, text_key(stream), kind, since_ms");
-
-/// See [`MessageTable::READ_MESSAGES`](crate::store::dialect::MessageTable::READ_MESSAGES).
-pub(super) const READ_MESSAGES: &str = concat!(
-    "
-    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation,
-           coalesce(c.kind, 0) AS kind, coalesce(s.value, '') AS sender,
-           coalesce(r.value, '') AS recipient, m.sent_at_ms, uuid_send(m.hash) AS hash, ",
-    usual_occurrence!("m"),
-    "::BIGINT AS occurrence, coalesce(m.encoding, 0)::BIGINT AS encoding,
-           coalesce(m.is_text, TRUE)::INTEGER::BIGINT AS is_text, m.body,
-           m.status::BIGINT AS status, m.status_at_ms, mt.value AS message_type,
-           pt.value AS payload_type, cs.value AS cipher_suite,
-           m.archived_at_s + 2147483648 AS archived_at_s, m.provider_id, m.payload, m.extra,
-           m.recipient_id::BIGINT AS recipient_id, m.slot::BIGINT AS slot,
-           coalesce(c.account_id, 0) AS account_id, m.id
-    FROM ",
-    message_joins!(),
-    "
-    WHERE m.sent_at_ms >= $1 AND m.sent_at_ms < $2
-      AND (m.sent_at_ms, m.hash, ",
-    usual_occurrence!("m"),
-    ", m.recipient_id, m.slot) > ($1, encode($3, 'hex')::UUID, $4, $5, $6)
-    ORDER BY m.sent_at_ms, m.hash, ",
-    usual_occurrence!("m"),
-    ", m.recipient_id, m.slot
-    LIMIT $7"
-);
 
 /// The common table expressions of a statement on the messages to a recipient, whose name is
 /// `$name`, in a time range.

@@ -1,21 +1,5 @@
 //! Statements on messages and on the names that they refer to.
 
-/// The tables that a whole message is read from. Left joins, because `message` has no foreign
-/// keys: a message with a dangling reference is still returned.
-macro_rules! message_joins {
-    () => {
-        "message m
-         LEFT JOIN conversation c ON c.id = m.conversation_id
-         LEFT JOIN account a ON a.id = c.account_id
-         LEFT JOIN name s ON s.id = m.sender_id
-         LEFT JOIN name r ON r.id = m.recipient_id
-         LEFT JOIN name mt ON mt.id = m.message_type_id
-         LEFT JOIN name pt ON pt.id = m.payload_type_id
-         LEFT JOIN name cs ON cs.id = m.cipher_suite_id"
-    };
-}
-pub(in crate::store) use message_joins;
-
 /// Returns an upper bound on the number of messages in a stream's window. Reads only an index.
 pub(in crate::store) const COUNT_BY_CONVERSATION: &str = "
     SELECT count(*) AS messages

@@ -35,8 +35,8 @@ pub(super) use audit::{
 };
 pub(super) use indexing::{ANNOUNCE_CHANGE, EXTEND_INDEX, INDEX_EXTENT, RESET_INDEX};
 pub(super) use messages::{
-    COUNT_BY_CONVERSATION, COUNT_BY_SENDER, DELETE_MESSAGE, INSERT_NAME, MOVE_TO_SLOT,
-    message_joins, read_links, upsert_conversation,
+    COUNT_BY_CONVERSATION, COUNT_BY_SENDER, DELETE_MESSAGE, INSERT_NAME, MOVE_TO_SLOT, read_links,
+    upsert_conversation,
 };
 pub(super) use reading::{
     ACCOUNT_NAMES, CONVERSATION_NAMES, FIND_ACCOUNT, FIND_CONVERSATIONS, FIND_SENDER,

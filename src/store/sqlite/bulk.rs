@@ -25,7 +25,6 @@ macro_rules! add_all {
 type BoundBatch = DriverResult<(&'static str, SqliteArguments)>;
 
 impl MessageTable for Sqlite {
-    const READ_MESSAGES: &'static str = sql::READ_MESSAGES;
     const COUNT_BY_RECIPIENT: &'static str = sql::COUNT_BY_RECIPIENT;
     const RESERVE_IDS: &'static str = sql::RESERVE_IDS;
     const READ_LINKS: PerAccessPath = read_links!("m.hash");

@@ -6,11 +6,16 @@
 //! | the statements | `sql.rs` |
 //! | how message rows are bound | `bulk.rs` |
 //! | a connection that SQLite itself keeps from writing | `guarded.rs` |
+//! | reading on threads for blocking work | `blocking.rs`; names of messages: `name_lookup.rs` |
+//! | reading all messages page by page | `message_reader.rs` |
 //! | reading messages in one snapshot | `snapshot.rs` |
 //! | the search index | `words.rs`; searches: `search.rs` |
 
+mod blocking;
 mod bulk;
 mod guarded;
+mod message_reader;
+mod name_lookup;
 mod search;
 mod snapshot;
 mod sql;
@@ -27,6 +32,7 @@ use sqlx::{Column, ConnectOptions as _, Connection as _, Row as _};
 
 use self::guarded::is_read_alone;
 pub(super) use self::guarded::{open_guarded, query_failure};
+use self::message_reader::SqlitePages;
 use super::archive_file::{ArchiveFile, UnlockedFile, create_private, is_same_file};
 use super::dialect::{Dialect, Locking};
 use super::driver::{DriverResult, impl_driver};
@@ -276,6 +282,8 @@ impl Locking for Sqlite {
 }
 
 impl Dialect for Sqlite {
+    type PageReader = SqlitePages;
+
     const MAX_PARALLEL_COMMITS: usize = 1;
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
     /// A transaction that writes has locked the whole archive.
@@ -294,6 +302,10 @@ impl Dialect for Sqlite {
     /// SQLite has one schema.
     const TAKE_VIEW: Option<&'static str> = None;
     const HAND_OUT_VIEW: Option<&'static str> = None;
+
+    async fn open_page_reader(pool: &SqlitePool) -> Result<SqlitePages, StoreError> {
+        message_reader::open(pool.connect_options().get_filename()).await
+    }
 
     async fn open_snapshot(pool: &SqlitePool) -> Result<Box<dyn Snapshot>, StoreError> {
         snapshot::open(pool.connect_options().get_filename()).await

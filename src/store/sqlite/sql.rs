@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use crate::store::dialect::InsertMode;
 use crate::store::model::SelectedStatements;
 use crate::store::sql::{
-    message_joins, reserve_block, restore_stream, selected_statements, upsert_alarm,
-    upsert_conversation, upsert_streams,
+    reserve_block, restore_stream, selected_statements, upsert_alarm, upsert_conversation,
+    upsert_streams,
 };
 
 pub(super) const UPDATE_MESSAGE: &str = "
@@ -22,19 +22,21 @@ pub(super) const MESSAGES_OF_MILLISECOND: &str = "
     FROM message m LEFT JOIN conversation c ON c.id = m.conversation_id
     WHERE m.recipient_id = ?1 AND m.sent_at_ms = ?2";
 
-/// See [`MessageTable::READ_MESSAGES`](crate::store::dialect::MessageTable::READ_MESSAGES).
+/// The columns of a message `m` that `decode::message_record` decodes.
+macro_rules! message_columns {
+    () => {
+        "m.id, m.conversation_id, m.sender_id, m.recipient_id, m.sent_at_ms, m.hash, m.occurrence,
+         m.encoding, m.is_text, m.body, m.payload, m.message_type_id, m.payload_type_id,
+         m.cipher_suite_id, m.status, m.status_at_ms, m.provider_id, m.archived_at_s, m.extra, m.slot"
+    };
+}
+
+/// See [`PageReader::read_page`](crate::store::message_reader::PageReader::read_page).
 pub(super) const READ_MESSAGES: &str = concat!(
+    "SELECT ",
+    message_columns!(),
     "
-    SELECT coalesce(a.name, '') AS account, coalesce(c.name, '') AS conversation,
-           coalesce(c.kind, 0) AS kind, coalesce(s.value, '') AS sender,
-           coalesce(r.value, '') AS recipient, m.sent_at_ms, m.hash, m.occurrence, m.encoding,
-           m.is_text <> 0 AS is_text, m.body, m.status, m.status_at_ms, mt.value AS message_type,
-           pt.value AS payload_type, cs.value AS cipher_suite, m.archived_at_s, m.provider_id,
-           m.payload, m.extra, m.recipient_id, m.slot, coalesce(c.account_id, 0) AS account_id,
-           m.id
-    FROM ",
-    message_joins!(),
-    "
+    FROM message m
     WHERE m.sent_at_ms >= ?1 AND m.sent_at_ms < ?2
       AND (m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot) > (?1, ?3, ?4, ?5, ?6)
     ORDER BY m.sent_at_ms, m.hash, m.occurrence, m.recipient_id, m.slot
@@ -43,9 +45,7 @@ pub(super) const READ_MESSAGES: &str = concat!(
 
 /// The statements of a snapshot.
 pub(super) const SELECTED: SelectedStatements = selected_statements!(
-    "m.id, m.conversation_id, m.sender_id, m.recipient_id, m.sent_at_ms, m.hash, m.occurrence,
-     m.encoding, m.is_text, m.body, m.payload, m.message_type_id, m.payload_type_id,
-     m.cipher_suite_id, m.status, m.status_at_ms, m.provider_id, m.archived_at_s, m.extra, m.slot",
+    message_columns!(),
     "ORDER BY m.sent_at_ms, m.id",
     "m.conversation_id = $6"
 );
@@ -53,7 +53,7 @@ pub(super) const SELECTED: SelectedStatements = selected_statements!(
 pub(super) const NAME_BY_ID: &str = "SELECT id, value FROM name WHERE id = ?1";
 
 pub(super) const CONVERSATION_BY_ID: &str = "
-    SELECT c.id, a.name AS account, a.provider, c.name, c.kind
+    SELECT c.id, a.name AS account, a.provider, c.name, c.kind, c.account_id
     FROM conversation c JOIN account a ON a.id = c.account_id
     WHERE c.id = ?1";
 

@@ -1,5 +1,6 @@
 //! The contract of a store, tested through its trait, and the views of hand-made ledgers.
 
+use backscroll::domain::digest::ChainLink;
 use backscroll::domain::identity::identify;
 use backscroll::domain::message::{
     Conversation, ConversationKind, Delivery, DeliveryStatus, Message, UnparsableMessage,
@@ -20,6 +21,7 @@ on_every_database! {
     repeated_commit_changes_nothing,
     equal_messages_of_a_batch_are_counted_per_window,
     messages_with_colliding_index_slots_are_all_kept,
+    pages_of_any_size_hold_every_message_once_and_in_order,
     partly_archived_window_is_completed,
     status_moves_forward_only,
     message_moves_to_the_peer_conversation_once_known,
@@ -113,6 +115,40 @@ async fn equal_messages_of_a_batch_are_counted_per_window(fixture: StoreFixture)
             WriteCounts { new: 1, changed: 0 }
         ]
     );
+}
+
+async fn pages_of_any_size_hold_every_message_once_and_in_order(fixture: StoreFixture) {
+    let texts = |ms: i64, count: i64| (0..count).map(move |n| message(ms, &(n % 5).to_string()));
+    let messages = texts(10_000, 9)
+        .chain(texts(10_001, 1))
+        .chain(texts(20_000, 30))
+        .chain(texts(30_000, 2))
+        .collect();
+    let commit = fixture.commit_of(0, 100, messages);
+    let mut expected: Vec<ChainLink> = commit
+        .messages
+        .iter()
+        .map(ChainLink::from_identified)
+        .collect();
+    expected.sort_unstable();
+    fixture.commit(&[commit]).await;
+    let (from, end) = (Millis(10_000), Millis(30_000));
+    expected.retain(|link| link.sent_at < end);
+    for limit in [1, 2, 7, 9, 10, 29, 100] {
+        let mut reader = fixture.store.message_reader().await.unwrap();
+        let (mut after, mut found) = (Cursor::before(from), Vec::new());
+        loop {
+            let page = reader.next_messages(&after, end, limit).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = last.cursor();
+            assert!(page.len() as u64 <= limit);
+            found.extend(
+                page.iter()
+                    .map(|m| ChainLink::from_identified(&m.identified)),
+            );
+        }
+        assert_eq!(found, expected, "in pages of {limit}");
+    }
 }
 
 /// An attacker may construct messages whose hashes share a prefix.
