@@ -1,4 +1,4 @@
-//! The child processes: a sandbox, a sync that archives it, exports, and other programs. Separate processes keep the
+//! The child processes: a sandbox, a sync that archives it, exports, a service, and other programs. Separate processes keep the
 //! resources of one out of the figures of the other.
 
 use std::io::{BufRead, BufReader};
@@ -120,6 +120,33 @@ pub(super) async fn run_export(
         return Err(BenchError::WrongResult(error));
     }
     Ok(cost)
+}
+
+/// Runs `backscroll status` to its end.
+pub(super) async fn run_status(config: &Path) -> Result<ProcessCost, BenchError> {
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .args(["status", "--log", "error", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let (cost, status) = run_to_end(command).await?;
+    if !status.success() {
+        let error = format!("`backscroll status` ended with {status}");
+        return Err(BenchError::WrongResult(error));
+    }
+    Ok(cost)
+}
+
+/// Starts `backscroll run`. It is killed when dropped.
+pub(super) fn start_service(config: &Path) -> Result<impl Drop, BenchError> {
+    let mut command = Command::new(BACKSCROLL);
+    command
+        .args(["run", "--log", "off", "--config"])
+        .arg(config)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    Ok(ChildGuard(command.spawn()?))
 }
 
 /// Runs another program. `None`: it is not installed, or has failed.

@@ -6,7 +6,7 @@
 //!
 //! | question | file |
 //! |---|---|
-//! | what is measured | `measures`; of full-text search: `search`; of exports: `export` |
+//! | what is measured | `measures`; of full-text search: `search`; of exports: `export`; of first looks: `look` |
 //! | what is the reference, the raw ceiling | `raw` |
 //! | which messages are written | `history` |
 //! | how are the figures printed, and what are the goals | `report` |
@@ -17,6 +17,7 @@ mod database;
 mod error;
 mod export;
 mod history;
+mod look;
 mod measures;
 pub(crate) mod quota;
 mod raw;
@@ -85,6 +86,8 @@ enum Measure {
     Search,
     /// Exports to JSON lines and Parquet, beside `sqlite3 -json` and `DuckDB` on the same archive
     Export,
+    /// First looks at ten thousand streams: `backscroll status`, and the page after a start
+    Look,
 }
 
 /// Runs the benchmarks of these arguments. Returns the exit status.
@@ -153,6 +156,9 @@ async fn run_once(
             let search = search::measure_search(&store, messages).await?;
             figures.search.push(search);
         }
+        if is_wanted(Measure::Look) {
+            look::add_streams(&*store, messages).await?;
+        }
         store.close().await;
         if is_wanted(Measure::Read) {
             figures
@@ -162,6 +168,10 @@ async fn run_once(
         if is_wanted(Measure::Export) {
             let export = export::measure_export(database, dir, messages).await?;
             figures.export.push(export);
+        }
+        if is_wanted(Measure::Look) {
+            let look = look::measure_looks(database, dir, messages).await?;
+            figures.look.push(look);
         }
     }
     if is_wanted(Measure::Search) {

@@ -6,6 +6,7 @@ use backscroll::cli::table::build_table;
 use backscroll::domain::format::thousands;
 
 use super::export::{ExportFigures, ExportSpeed};
+use super::look::LookFigures;
 use super::measures::{self, ReadLatency, WriteSpeed};
 use super::search::SearchFigures;
 
@@ -34,6 +35,7 @@ pub(super) struct BenchFigures {
     /// Commits while the search index follows.
     pub(super) with_index: Vec<WriteSpeed>,
     pub(super) export: Vec<ExportFigures>,
+    pub(super) look: Vec<LookFigures>,
     /// Bytes per message on disk.
     pub(super) bytes: Vec<f64>,
 }
@@ -51,6 +53,7 @@ impl BenchFigures {
         rows.extend(self.latency_rows());
         rows.extend(self.search_rows(is_postgres));
         rows.extend(self.export_rows(is_postgres));
+        rows.extend(self.look_rows());
         build_table(
             ["MEASURE", "MEDIAN#", "RATIO#", "GOAL#", "CPU S#", "PEAK#"],
             rows,
@@ -193,6 +196,28 @@ impl BenchFigures {
         let names = ["Parquet", "DuckDB", "0.70"];
         rows.extend(compared_rows(names, &parquet, is_postgres));
         rows
+    }
+}
+
+impl BenchFigures {
+    fn look_rows(&self) -> Vec<ReportRow> {
+        let Some(first) = self.look.first() else {
+            return Vec::new();
+        };
+        let streams = thousands(first.streams as u64);
+        let row = |name: &str, time: fn(&LookFigures) -> std::time::Duration| {
+            let looks = self.look.iter();
+            let ms: Vec<f64> = looks
+                .map(|look| time(look).as_secs_f64() * 1000.0)
+                .collect();
+            plain_row(name, format!("{:.0}", median(&ms)), "", "100")
+        };
+        vec![
+            row(&format!("status of {streams} streams, ms"), |look| {
+                look.status
+            }),
+            row("… their page after a start, ms", |look| look.page),
+        ]
     }
 }
 

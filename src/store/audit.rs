@@ -14,7 +14,7 @@ use super::driver::{Arg, execute, fetch_all, fetch_one};
 use super::error::StoreError;
 use super::ledger_rows::{insert_ledger_row, write_digests};
 use super::links::scope_args;
-use super::message_reader::{MessageReader, PageReader};
+use super::message_reader::{MessagePages, MessageReader};
 use super::model::{
     AccountId, AccountLedger, ArchivedMessage, Cursor, DigestUpdate, Eviction, KnownStream,
     LedgerRow, NewAccount, QuarantineEntry, QuarantineId, QuarantinedMessage, StreamId,
@@ -109,7 +109,7 @@ impl<DB: Dialect> Audit for SqlStore<DB> {
     async fn message_reader(&self) -> Result<Box<dyn MessageReader>, StoreError> {
         self.require_unwritten()?;
         Ok(Box::new(SqlMessageReader::<DB> {
-            pages: DB::open_page_reader(&self.read).await?,
+            pages: DB::open_message_pages(&self.read).await?,
             pool: self.read.clone(),
             unlocked: self.unlocked.clone(),
         }))
@@ -225,7 +225,7 @@ impl<DB: Dialect> Audit for SqlStore<DB> {
 
 /// A reader of an archive.
 struct SqlMessageReader<DB: Dialect> {
-    pages: DB::PageReader,
+    pages: DB::MessagePages,
     pool: Pool<DB>,
     /// The file, if it is read without locks.
     unlocked: Option<UnlockedFile>,

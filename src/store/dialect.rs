@@ -8,7 +8,7 @@ use sqlx::Pool;
 
 use super::driver::{Driver, DriverResult};
 use super::error::StoreError;
-use super::message_reader::PageReader;
+use super::message_reader::MessagePages;
 use super::model::IndexEntry;
 use super::rows::{ExistingMessages, MessageKey, MessageRow, MutableColumns};
 use super::snapshot::Snapshot;
@@ -269,7 +269,7 @@ pub(super) trait Locking: Driver {
 /// A database that can hold an archive.
 pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
     /// Reads messages page by page.
-    type PageReader: PageReader;
+    type MessagePages: MessagePages;
 
     /// The number of transactions that commit faster in parallel than one after the other.
     const MAX_PARALLEL_COMMITS: usize;
@@ -329,9 +329,9 @@ pub(super) trait Dialect: MessageTable + WordTable + WordSearch + Locking {
     const HAND_OUT_VIEW: Option<&'static str>;
 
     /// Returns a reader of messages. It holds no connection of the pool between two pages.
-    fn open_page_reader(
+    fn open_message_pages(
         pool: &Pool<Self>,
-    ) -> impl Future<Output = Result<Self::PageReader, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Self::MessagePages, StoreError>> + Send;
 
     /// Begins to read one state of the archive.
     fn open_snapshot(

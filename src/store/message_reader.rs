@@ -23,7 +23,7 @@ pub trait MessageReader: Send {
 }
 
 /// Reads pages of messages from a database.
-pub(super) trait PageReader: Send + 'static {
+pub(super) trait MessagePages: Send + 'static {
     /// Returns a page of messages in the order of their send time. `args` are a position (millisecond,
     /// end of the range, hash, occurrence, recipient, slot) and a limit. The five parts of the position
     /// form one sort key. Messages with dangling references are returned as well.

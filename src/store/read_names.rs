@@ -62,7 +62,7 @@ impl ReadNames {
             names,
             slot,
         } = record;
-        let name = |id: i64| self.names.get(&id).map(|name| name.to_string());
+        let name = |id: i64| self.names.get(&id).map(ToString::to_string);
         let conversation = self.conversations.get(&message.conversation_id.0);
         let conversation = conversation.map(Arc::as_ref);
         let status_at = message.status_at.map(|at| at.0);

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::decode::{self, RunEnd};
+use super::decode::{self, RunEnd, StreamSums};
 use super::dialect::{AccessPath, Dialect};
 use super::driver::{fetch_all, fetch_one};
 use super::error::StoreError;
 use super::links::scope_args;
 use super::model::{
-    AccountSummary, LedgerDay, PassRecord, RequestRate, StreamId, StreamStatus, ThroughputBucket,
+    AccountId, AccountSummary, LedgerDay, PassRecord, RequestRate, StreamId, StreamStatus,
+    ThroughputBucket,
 };
 use super::sql;
 use super::sql_store::SqlStore;
@@ -25,7 +26,8 @@ pub trait Reports: Send + Sync {
     /// Returns the status of every active stream, in the order of accounts and keys. An account
     /// that has no stream yet, but is paused or could not be discovered, has a row of its own.
     ///
-    /// It reads sums over the ledger, and the rows within the provider's retention.
+    /// It reads the whole ledger, of which the database returns the sums; and the rows within the
+    /// provider's retention only if they have gaps.
     async fn status(&self) -> Result<Vec<StreamStatus>, StoreError>;
 
     /// Returns the summary of every account, in the order of their names. It reads no message,
@@ -195,31 +197,54 @@ async fn read_status<DB: Dialect>(
     connection: &mut DB::Connection,
 ) -> Result<Vec<StreamStatus>, StoreError> {
     const WHAT: &str = "status";
-    let mut ends: HashMap<i64, Vec<RunEnd>> = HashMap::new();
-    DB::for_each_row(
-        connection,
-        WHAT,
-        sql::RUN_ENDS_OF_ACTIVE_STREAMS,
-        &[],
-        |row| {
-            let stream = decode::int::<DB>(row, "stream_id")?;
-            ends.entry(stream)
-                .or_default()
-                .push(decode::run_end::<DB>(row)?);
-            Ok(())
-        },
-    )
-    .await?;
-    let mut streams = Vec::with_capacity(ends.len());
-    DB::for_each_row(connection, WHAT, sql::STATUS, &[], |row| {
-        let ends = ends
-            .remove(&decode::int::<DB>(row, "id")?)
-            .unwrap_or_default();
-        streams.push(decode::stream_status::<DB>(row, &ends)?);
+    let mut accounts = Vec::new();
+    for row in fetch_all::<DB>(connection, WHAT, sql::ACCOUNT_STATUS, &[]).await? {
+        accounts.push(decode::account_status::<DB>(&row)?);
+    }
+    let mut streams: HashMap<AccountId, Vec<StreamSums>> = HashMap::new();
+    let mut is_any_broken = false;
+    DB::for_each_row(connection, WHAT, sql::STREAM_STATUS, &[], |row| {
+        let sums = decode::stream_sums::<DB>(row)?;
+        is_any_broken |= !sums.is_unbroken();
+        streams.entry(sums.account).or_default().push(sums);
         Ok(())
     })
     .await?;
-    Ok(streams)
+    let mut ends = HashMap::new();
+    if is_any_broken {
+        ends = read_run_ends::<DB>(connection).await?;
+    }
+    let mut statuses = Vec::new();
+    for account in accounts {
+        let of_account = streams.remove(&account.account_id).unwrap_or_default();
+        if of_account.is_empty() && account.has_account_fault() {
+            statuses.push(account);
+            continue;
+        }
+        let status = |sums: StreamSums| {
+            let ends = ends.remove(&sums.id).unwrap_or_default();
+            sums.into_status(&account, &ends)
+        };
+        statuses.extend(of_account.into_iter().map(status));
+    }
+    Ok(statuses)
+}
+
+/// Returns the ends of the runs of all active streams.
+async fn read_run_ends<DB: Dialect>(
+    connection: &mut DB::Connection,
+) -> Result<HashMap<StreamId, Vec<RunEnd>>, StoreError> {
+    const WHAT: &str = "status";
+    let mut ends: HashMap<StreamId, Vec<RunEnd>> = HashMap::new();
+    let statement = sql::RUN_ENDS_OF_ACTIVE_STREAMS;
+    DB::for_each_row(connection, WHAT, statement, &[], |row| {
+        let stream = StreamId(decode::int::<DB>(row, "stream_id")?);
+        let end = decode::run_end::<DB>(row)?;
+        ends.entry(stream).or_default().push(end);
+        Ok(())
+    })
+    .await?;
+    Ok(ends)
 }
 
 async fn read_account_summaries<DB: Dialect>(

@@ -21,8 +21,8 @@ pub(super) use record::{
     rows_with_keys, stream_error_record, stream_ledger,
 };
 pub(super) use report::{
-    RunEnd, account_summary, ledger_day, pass_record, request_rate, run_end, runs_from_ends,
-    stream_status, throughput_bucket, unread_group,
+    RunEnd, StreamSums, account_status, account_summary, ledger_day, pass_record, request_rate,
+    run_end, runs_from_ends, stream_sums, throughput_bucket, unread_group,
 };
 pub(super) use search::{displayed_message, examined, index_hit};
 pub(super) use selected::{change_mark, filed_conversation, message_record, name_with_id, number};

@@ -9,14 +9,15 @@ use super::columns::{
 use super::record::{frontier, pause, recorded_error};
 use crate::domain::clock::MachineSkew;
 use crate::domain::frontier::Frontier;
+use crate::domain::stream::Scope;
 use crate::domain::time::{Millis, Second};
 use crate::domain::window::{Runs, Window};
 use crate::store::driver::Driver;
 use crate::store::error::StoreError;
 use crate::store::limits::FIRST_FETCH_GRACE_S;
 use crate::store::model::{
-    AccountId, AccountSummary, LedgerDay, PassRecord, RequestRate, RunTotals, StreamId,
-    StreamStatus, ThroughputBucket, UnreadGroup,
+    AccountId, AccountSummary, LedgerDay, PassRecord, RecordedError, RequestRate, RunTotals,
+    StreamId, StreamStatus, ThroughputBucket, UnreadGroup,
 };
 
 /// The end of a run of ledger rows, and the start of the next run.
@@ -44,59 +45,158 @@ pub(in crate::store) fn runs_from_ends(first: Option<Second>, ends: &[RunEnd]) -
         .collect()
 }
 
-/// Decodes a stream's status. `ends` are the ends of its runs beyond the horizon.
-pub(in crate::store) fn stream_status<DB: Driver>(
+/// Decodes an account's part of the status. It is the status of an account without a stream.
+pub(in crate::store) fn account_status<DB: Driver>(
     row: &DB::Row,
-    ends: &[RunEnd],
 ) -> Result<StreamStatus, StoreError> {
     let frontier = frontier::<DB>(row)?;
-    let wanted_from = start_of_history(
-        second::<DB>(row, "wanted_from_s")?,
-        optional_second::<DB>(row, "first_ever_s")?,
-        second::<DB>(row, "followed_at_s")?,
-        frontier,
-    );
-    let settled = frontier.settled_to;
-    let edge = frontier.horizon.unwrap_or(wanted_from);
-    let sealed = runs_from_ends(optional_second::<DB>(row, "first_s")?, ends);
-    // History lost behind the horizon does not make the rest incomplete.
-    let start = wanted_from.max(edge);
-    let watermark = sealed.watermark(start);
-    let fetchable = Window::new(start, settled);
-    let missing = fetchable
-        .map(|part| sealed.gaps_in(part))
-        .unwrap_or_default();
-    let lost_seconds = lost_seconds::<DB>(row, &sealed, wanted_from, edge, settled)?;
-    let id = StreamId(int::<DB>(row, "id")?);
     Ok(StreamStatus {
-        id: (id.0 != 0).then_some(id),
-        account_id: AccountId(int::<DB>(row, "account_id")?),
+        id: None,
+        account_id: AccountId(int::<DB>(row, "id")?),
         account: text::<DB>(row, "account")?,
         provider: text::<DB>(row, "provider")?,
-        stream: text::<DB>(row, "key")?,
-        scope: scope::<DB>(row)?,
-        wanted_from,
-        followed_at: second::<DB>(row, "followed_at_s")?,
-        watermark: (watermark > start).then_some(watermark),
+        stream: "(none yet)".to_owned(),
+        scope: None,
+        wanted_from: frontier.settled_to,
+        followed_at: frontier.settled_to,
+        sealed: Runs::default(),
+        watermark: None,
         frontier,
-        messages: count::<DB>(row, "messages")?,
-        recent_messages: count::<DB>(row, "recent_messages")?,
-        recent_seconds: sealed.iter().map(Window::seconds).sum(),
-        suspect_rows: count::<DB>(row, "suspect")?,
-        expired_suspect_rows: count::<DB>(row, "expired_suspect")?,
-        quarantined: count::<DB>(row, "quarantined")?,
-        missing_seconds: missing.iter().map(|range| range.seconds()).sum(),
-        missing,
-        lost_seconds,
-        error: recorded_error::<DB>(row, "error", "hint")?,
-        account_error: recorded_error::<DB>(row, "account_error", "account_hint")?,
+        messages: 0,
+        recent_messages: 0,
+        recent_seconds: 0,
+        suspect_rows: 0,
+        expired_suspect_rows: 0,
+        quarantined: 0,
+        missing: Vec::new(),
+        missing_seconds: 0,
+        lost_seconds: 0,
+        error: None,
+        account_error: recorded_error::<DB>(row, "error", "hint")?,
         discovery_error: recorded_error::<DB>(row, "discovery_error", "discovery_hint")?,
-        discovered: flag::<DB>(row, "discovered")?,
+        discovered: false,
         pause: pause::<DB>(row)?,
         settle_override: duration_s::<DB>(row, "settle_override_s")?,
         clock_skew: MachineSkew(int::<DB>(row, "clock_skew_ms")?),
-        sealed,
     })
+}
+
+/// What is read of a stream for its status.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct StreamSums {
+    pub(in crate::store) id: StreamId,
+    pub(in crate::store) account: AccountId,
+    key: String,
+    scope: Option<Scope>,
+    wanted_from: Second,
+    followed_at: Second,
+    error: Option<RecordedError>,
+    discovered: bool,
+    messages: u64,
+    suspect_rows: u64,
+    expired_suspect_rows: u64,
+    quarantined: u64,
+    /// The start of the first ledger row.
+    first_sealed: Option<Second>,
+    /// The sealed seconds, and those before the wanted history.
+    sealed_seconds: u64,
+    unwanted_seconds: u64,
+    recent_messages: u64,
+    /// The ledger rows beyond the horizon: their seconds, the start of the first and the end of the
+    /// last of them.
+    recent_seconds: u64,
+    recent: Option<Window>,
+}
+
+/// Decodes what is read of a stream for its status.
+pub(in crate::store) fn stream_sums<DB: Driver>(row: &DB::Row) -> Result<StreamSums, StoreError> {
+    let first = optional_second::<DB>(row, "first_s")?;
+    let last = optional_second::<DB>(row, "last_s")?;
+    Ok(StreamSums {
+        id: StreamId(int::<DB>(row, "id")?),
+        account: AccountId(int::<DB>(row, "account_id")?),
+        key: text::<DB>(row, "key")?,
+        scope: scope::<DB>(row)?,
+        wanted_from: second::<DB>(row, "wanted_from_s")?,
+        followed_at: second::<DB>(row, "followed_at_s")?,
+        error: recorded_error::<DB>(row, "error", "hint")?,
+        discovered: flag::<DB>(row, "discovered")?,
+        messages: count::<DB>(row, "messages")?,
+        suspect_rows: count::<DB>(row, "suspect")?,
+        expired_suspect_rows: count::<DB>(row, "expired_suspect")?,
+        quarantined: count::<DB>(row, "quarantined")?,
+        first_sealed: optional_second::<DB>(row, "first_ever_s")?,
+        sealed_seconds: count::<DB>(row, "sealed_seconds")?,
+        unwanted_seconds: count::<DB>(row, "unwanted_seconds")?,
+        recent_messages: count::<DB>(row, "recent_messages")?,
+        recent_seconds: count::<DB>(row, "recent_seconds")?,
+        recent: first
+            .zip(last)
+            .and_then(|(first, last)| Window::new(first, last)),
+    })
+}
+
+impl StreamSums {
+    /// True if the ledger rows beyond the horizon are one unbroken run.
+    pub(in crate::store) fn is_unbroken(&self) -> bool {
+        self.recent.map_or(0, Window::seconds) == self.recent_seconds
+    }
+
+    /// Returns the sealed runs beyond the horizon. `ends` are their ends, unless there is only one run.
+    fn sealed(&self, ends: &[RunEnd]) -> Runs {
+        if self.is_unbroken() {
+            self.recent.into_iter().collect()
+        } else {
+            runs_from_ends(self.recent.map(Window::from), ends)
+        }
+    }
+
+    /// Returns the status of the stream. `of_account` is that of its account without a stream.
+    pub(in crate::store) fn into_status(
+        self,
+        of_account: &StreamStatus,
+        ends: &[RunEnd],
+    ) -> StreamStatus {
+        let frontier = of_account.frontier;
+        let wanted_from = start_of_history(
+            self.wanted_from,
+            self.first_sealed,
+            self.followed_at,
+            frontier,
+        );
+        let settled = frontier.settled_to;
+        let edge = frontier.horizon.unwrap_or(wanted_from);
+        let sealed = self.sealed(ends);
+        // History lost behind the horizon does not make the rest incomplete.
+        let start = wanted_from.max(edge);
+        let watermark = sealed.watermark(start);
+        let fetchable = Window::new(start, settled);
+        let missing = fetchable
+            .map(|part| sealed.gaps_in(part))
+            .unwrap_or_default();
+        let wanted_sealed = self.sealed_seconds.saturating_sub(self.unwanted_seconds);
+        StreamStatus {
+            id: Some(self.id),
+            wanted_from,
+            watermark: (watermark > start).then_some(watermark),
+            recent_seconds: sealed.iter().map(Window::seconds).sum(),
+            missing_seconds: missing.iter().map(|range| range.seconds()).sum(),
+            missing,
+            lost_seconds: lost_seconds(wanted_sealed, &sealed, wanted_from, edge, settled),
+            sealed,
+            stream: self.key,
+            scope: self.scope,
+            followed_at: self.followed_at,
+            messages: self.messages,
+            recent_messages: self.recent_messages,
+            suspect_rows: self.suspect_rows,
+            expired_suspect_rows: self.expired_suspect_rows,
+            quarantined: self.quarantined,
+            error: self.error,
+            discovered: self.discovered,
+            ..of_account.clone()
+        }
+    }
 }
 
 /// Returns the start of the history that a stream can be expected to have: the wanted start, or the
@@ -120,20 +220,18 @@ fn start_of_history(
 
 /// Returns the seconds of wanted history that passed the horizon unsealed: the range between
 /// `wanted_from` and the horizon, less the sealed seconds in it.
-fn lost_seconds<DB: Driver>(
-    row: &DB::Row,
+fn lost_seconds(
+    wanted_sealed: u64,
     sealed: &Runs,
     wanted_from: Second,
     edge: Second,
     settled: Second,
-) -> Result<u64, StoreError> {
+) -> u64 {
     let start = wanted_from.max(edge);
-    let all_sealed = count::<DB>(row, "sealed_seconds")?;
-    let wanted_sealed = all_sealed.saturating_sub(count::<DB>(row, "unwanted_seconds")?);
     let parts = sealed.iter().filter_map(|run| run.starting_at(start));
     let sealed_beyond: u64 = parts.map(Window::seconds).sum();
     let expired = Window::new(wanted_from, edge.min(settled)).map_or(0, Window::seconds);
-    Ok(expired.saturating_sub(wanted_sealed.saturating_sub(sealed_beyond)))
+    expired.saturating_sub(wanted_sealed.saturating_sub(sealed_beyond))
 }
 
 /// Decodes an account's summary. `missing` are its missing ranges, `recent` the number of recent

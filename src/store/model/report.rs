@@ -70,6 +70,11 @@ impl StreamStatus {
     pub fn refetchable_suspects(&self) -> u64 {
         self.suspect_rows.saturating_sub(self.expired_suspect_rows)
     }
+
+    /// True if the account is paused, or its latest pass or discovery has failed.
+    pub(in crate::store) fn has_account_fault(&self) -> bool {
+        self.pause.is_some() || self.account_error.is_some() || self.discovery_error.is_some()
+    }
 }
 
 /// The status of an account in a few numbers. Reading it costs little at any archive size.

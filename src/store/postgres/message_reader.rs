@@ -7,7 +7,7 @@ use super::sql;
 use crate::store::decode;
 use crate::store::driver::Arg;
 use crate::store::error::StoreError;
-use crate::store::message_reader::{MESSAGES, PageReader};
+use crate::store::message_reader::{MESSAGES, MessagePages};
 use crate::store::model::ArchivedMessage;
 use crate::store::read_names::ReadNames;
 
@@ -24,7 +24,7 @@ impl PostgresPages {
     }
 }
 
-impl PageReader for PostgresPages {
+impl MessagePages for PostgresPages {
     async fn read_page(&mut self, args: &[Arg<'_>; 7]) -> Result<Vec<ArchivedMessage>, StoreError> {
         let connection = self.pool.acquire().await;
         let mut connection = connection.map_err(StoreError::at(MESSAGES))?;

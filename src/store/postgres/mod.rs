@@ -258,7 +258,7 @@ impl Locking for Postgres {
 }
 
 impl Dialect for Postgres {
-    type PageReader = PostgresPages;
+    type MessagePages = PostgresPages;
 
     const MAX_PARALLEL_COMMITS: usize = MAX_PARALLEL_COMMITS;
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
@@ -280,7 +280,7 @@ impl Dialect for Postgres {
     /// The server keeps its own log.
     const EMPTY_LOG: &'static str = "SELECT 1";
 
-    async fn open_page_reader(pool: &PgPool) -> Result<PostgresPages, StoreError> {
+    async fn open_message_pages(pool: &PgPool) -> Result<PostgresPages, StoreError> {
         Ok(PostgresPages::new(pool.clone()))
     }
 

@@ -40,7 +40,7 @@ macro_rules! message_columns {
     };
 }
 
-/// See [`PageReader::read_page`](crate::store::message_reader::PageReader::read_page). The index tells
+/// See [`MessagePages::read_page`](crate::store::message_reader::MessagePages::read_page). The index tells
 /// the time of the last message that a page can hold. A planner without statistics would sort the
 /// rest of the range for each page.
 pub(super) const READ_MESSAGES: &str = concat!(

@@ -3,85 +3,82 @@
 
 use crate::store::dialect::PerAccessPath;
 
-/// Defines the table `reach`: for each active stream the horizon, and the start of the first
-/// ledger row that reaches beyond it. Rows do not overlap, so that row is the last one that begins
-/// at the horizon or before.
-macro_rules! with_reach {
-    ($($statement:literal),+ $(,)?) => {
-        concat!(
-            "WITH reach AS MATERIALIZED (",
-            " SELECT s.id AS stream_id,",
-            " coalesce(a.horizon_s, -9223372036854775807) AS horizon_s,",
-            " coalesce((SELECT max(from_s) FROM sealed_window",
-            " WHERE stream_id = s.id AND from_s <= a.horizon_s),",
-            " a.horizon_s, -9223372036854775807) AS start_s",
-            " FROM stream s JOIN account a ON a.id = s.account_id WHERE s.active = 1)",
-            $($statement),+
-        )
-    };
-}
+/// Returns what the status says of accounts.
+pub(in crate::store) const ACCOUNT_STATUS: &str = "
+    SELECT a.id, a.name AS account, a.provider, a.settled_s, a.wanted_to_s, a.horizon_s,
+           a.retention_s, a.paused_until_ms, a.paused_reason, a.refused_credentials,
+           a.settle_override_s, a.clock_skew_ms, a.error, a.hint, a.discovery_error,
+           a.discovery_hint
+    FROM account a
+    ORDER BY a.name";
 
-/// Returns the status of active streams. An account without a stream has a row if it is paused or
-/// failing, since it may never have worked.
+/// Returns what the status says of active streams, in the order of the keys of each account. Values
+/// that are called recent are those of the rows beyond the horizon.
 ///
-/// Only sums of the ledger and its rows beyond the horizon are read, so a long history costs
-/// little more than a short one.
-pub(in crate::store) const STATUS: &str = with_reach!(
-    ", totals AS (
-        SELECT stream_id, CAST(sum(messages) AS BIGINT) AS messages,
-               CAST(sum(to_s - from_s) AS BIGINT) AS seconds
-        FROM sealed_window GROUP BY stream_id),
+/// The ledger is read once, in its own order. A lookup for each stream and value would cost more with
+/// thousands of streams.
+pub(in crate::store) const STREAM_STATUS: &str = "
+    WITH sums AS MATERIALIZED (
+        SELECT w.stream_id, CAST(sum(w.messages) AS BIGINT) AS messages,
+               CAST(sum(w.to_s - w.from_s) AS BIGINT) AS sealed_seconds,
+               min(w.from_s) AS first_ever_s,
+               CAST(sum(CASE WHEN w.from_s < s.wanted_from_s
+                             THEN CASE WHEN w.to_s > s.wanted_from_s THEN s.wanted_from_s
+                                       ELSE w.to_s END - w.from_s END) AS BIGINT)
+                   AS unwanted_seconds,
+               CAST(sum(CASE WHEN w.to_s > s.horizon_s THEN w.messages END) AS BIGINT)
+                   AS recent_messages,
+               CAST(sum(CASE WHEN w.to_s > s.horizon_s THEN w.to_s - w.from_s END) AS BIGINT)
+                   AS recent_seconds,
+               min(CASE WHEN w.to_s > s.horizon_s THEN w.from_s END) AS first_s,
+               max(w.to_s) AS last_s
+        FROM (SELECT f.id, f.wanted_from_s,
+                     coalesce(a.horizon_s, -9223372036854775807) AS horizon_s
+              FROM stream f JOIN account a ON a.id = f.account_id
+              WHERE f.active = 1) s
+             JOIN sealed_window w ON w.stream_id = s.id
+        GROUP BY w.stream_id),
+    doubted AS (
+        SELECT w.stream_id, count(*) AS suspect,
+               CAST(sum(CASE WHEN w.to_s <= a.horizon_s THEN 1 ELSE 0 END) AS BIGINT)
+                   AS expired_suspect
+        FROM sealed_window w
+             JOIN stream f ON f.id = w.stream_id
+             JOIN account a ON a.id = f.account_id
+        WHERE w.doubt IS NOT NULL
+        GROUP BY w.stream_id),
     in_quarantine AS (
         SELECT stream_id, count(*) AS quarantined FROM quarantined_message GROUP BY stream_id)
-    SELECT coalesce(s.id, 0) AS id, a.id AS account_id, a.name AS account, a.provider,
-           coalesce(s.key, '(none yet)') AS key,
-           coalesce(s.wanted_from_s, a.settled_s) AS wanted_from_s,
-           coalesce(s.followed_at_s, a.settled_s) AS followed_at_s, a.settled_s, a.wanted_to_s,
-           a.horizon_s, a.retention_s, s.error, s.hint, a.paused_until_ms, a.paused_reason,
-           a.settle_override_s, a.discovery_error, a.discovery_hint,
-           a.refused_credentials, a.error AS account_error, a.hint AS account_hint,
-           a.clock_skew_ms,
-           coalesce(s.discovered, 0) AS discovered, s.sender, s.recipient, s.conversation,
-           coalesce(t.messages, 0) AS messages, coalesce(t.seconds, 0) AS sealed_seconds,
-           coalesce(q.quarantined, 0) AS quarantined,
-           (SELECT count(*) FROM sealed_window w
-            WHERE w.stream_id = s.id AND doubt IS NOT NULL) AS suspect,
-           (SELECT count(*) FROM sealed_window w
-            WHERE w.stream_id = s.id AND doubt IS NOT NULL AND w.to_s <= a.horizon_s)
-               AS expired_suspect,
-           (SELECT min(from_s) FROM sealed_window w WHERE w.stream_id = s.id) AS first_ever_s,
-           (SELECT CAST(sum(CASE WHEN to_s > s.wanted_from_s THEN s.wanted_from_s ELSE to_s END
-                            - from_s) AS BIGINT)
-            FROM sealed_window w
-            WHERE w.stream_id = s.id AND from_s < s.wanted_from_s) AS unwanted_seconds,
-           (SELECT CAST(sum(messages) AS BIGINT) FROM sealed_window w
-            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s)
-               AS recent_messages,
-           (SELECT from_s FROM sealed_window w
-            WHERE w.stream_id = s.id AND from_s >= r.start_s AND to_s > r.horizon_s
-            ORDER BY from_s LIMIT 1) AS first_s
-    FROM account a
-         LEFT JOIN stream s ON s.account_id = a.id AND s.active = 1
-         LEFT JOIN reach r ON r.stream_id = s.id
-         LEFT JOIN totals t ON t.stream_id = s.id
+    SELECT s.id, s.account_id, s.key, s.wanted_from_s, s.followed_at_s, s.error, s.hint,
+           s.discovered, s.sender, s.recipient, s.conversation, t.messages, t.sealed_seconds,
+           t.first_ever_s, t.unwanted_seconds, t.recent_messages, t.recent_seconds, t.first_s,
+           t.last_s, d.suspect, d.expired_suspect, q.quarantined
+    FROM stream s
+         LEFT JOIN sums t ON t.stream_id = s.id
+         LEFT JOIN doubted d ON d.stream_id = s.id
          LEFT JOIN in_quarantine q ON q.stream_id = s.id
-    WHERE s.id IS NOT NULL OR a.paused_until_ms IS NOT NULL OR a.error IS NOT NULL
-       OR a.discovery_error IS NOT NULL
-    ORDER BY a.name, s.key"
-);
+    WHERE s.active = 1
+    ORDER BY s.account_id, s.key";
 
 /// Returns the end of each unbroken run of ledger rows beyond the horizon, and the start of the
-/// next run. `CROSS JOIN` fixes the order of the join on SQLite.
-pub(in crate::store) const RUN_ENDS_OF_ACTIVE_STREAMS: &str = with_reach!(
-    " SELECT w.stream_id, w.to_s,
+/// next run. `reach` has the start of the first row beyond the horizon: rows do not overlap, so that it
+/// is the last one that begins at the horizon or before. `CROSS JOIN` fixes the order of the join on SQLite.
+pub(in crate::store) const RUN_ENDS_OF_ACTIVE_STREAMS: &str = "
+    WITH reach AS MATERIALIZED (
+        SELECT s.id AS stream_id, coalesce(a.horizon_s, -9223372036854775807) AS horizon_s,
+               coalesce((SELECT max(from_s) FROM sealed_window
+                         WHERE stream_id = s.id AND from_s <= a.horizon_s),
+                        a.horizon_s, -9223372036854775807) AS start_s
+        FROM stream s JOIN account a ON a.id = s.account_id
+        WHERE s.active = 1)
+    SELECT w.stream_id, w.to_s,
            (SELECT min(from_s) FROM sealed_window n
             WHERE n.stream_id = w.stream_id AND n.from_s > w.to_s) AS next_s
     FROM reach r CROSS JOIN sealed_window w
     WHERE w.stream_id = r.stream_id AND w.from_s >= r.start_s AND w.to_s > r.horizon_s
       AND NOT EXISTS (SELECT 1 FROM sealed_window n
                       WHERE n.stream_id = w.stream_id AND n.from_s = w.to_s)
-    ORDER BY w.stream_id, w.from_s"
-);
+    ORDER BY w.stream_id, w.from_s";
 
 /// Returns the same for all ledger rows of one stream, and the start of its first row.
 pub(in crate::store) const RUN_ENDS_OF_STREAM: &str = "

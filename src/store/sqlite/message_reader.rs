@@ -12,7 +12,7 @@ use super::sql;
 use crate::store::decode;
 use crate::store::driver::Arg;
 use crate::store::error::StoreError;
-use crate::store::message_reader::{MESSAGES, PageReader};
+use crate::store::message_reader::{MESSAGES, MessagePages};
 use crate::store::model::ArchivedMessage;
 use crate::store::read_names::ReadNames;
 
@@ -35,7 +35,7 @@ struct NamingConnection {
     names: ReadNames,
 }
 
-impl PageReader for SqlitePages {
+impl MessagePages for SqlitePages {
     async fn read_page(&mut self, args: &[Arg<'_>; 7]) -> Result<Vec<ArchivedMessage>, StoreError> {
         let args = owned(args);
         let read = move |reader: &mut NamingConnection| reader.read_page(&args);

@@ -282,7 +282,7 @@ impl Locking for Sqlite {
 }
 
 impl Dialect for Sqlite {
-    type PageReader = SqlitePages;
+    type MessagePages = SqlitePages;
 
     const MAX_PARALLEL_COMMITS: usize = 1;
     const UPSERT_STREAMS: &'static str = sql::UPSERT_STREAMS;
@@ -303,7 +303,7 @@ impl Dialect for Sqlite {
     const TAKE_VIEW: Option<&'static str> = None;
     const HAND_OUT_VIEW: Option<&'static str> = None;
 
-    async fn open_page_reader(pool: &SqlitePool) -> Result<SqlitePages, StoreError> {
+    async fn open_message_pages(pool: &SqlitePool) -> Result<SqlitePages, StoreError> {
         message_reader::open(pool.connect_options().get_filename()).await
     }
 

@@ -31,7 +31,7 @@ macro_rules! message_columns {
     };
 }
 
-/// See [`PageReader::read_page`](crate::store::message_reader::PageReader::read_page).
+/// See [`MessagePages::read_page`](crate::store::message_reader::MessagePages::read_page).
 pub(super) const READ_MESSAGES: &str = concat!(
     "SELECT ",
     message_columns!(),
