@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use backscroll::cli::scratch::{ProcessUsage, ScratchDatabase};
+use backscroll::provider::client_builder;
+use reqwest::Url;
 use tokio::time::{Instant, sleep};
 
 use super::error::BenchError;
@@ -72,6 +74,14 @@ fn read_base_url(stdout: ChildStdout) -> Option<String> {
     let (before, after) = READY_LINE;
     let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
     lines.find_map(|line| Some(line.strip_prefix(before)?.strip_suffix(after)?.to_owned()))
+}
+
+/// Returns an HTTP client for a child that serves this address.
+pub(crate) fn http_client(url: &str) -> Result<reqwest::Client, BenchError> {
+    let url: Url = url
+        .parse()
+        .map_err(|error| BenchError::WrongResult(format!("{url}: {error}")))?;
+    Ok(client_builder(&url).build()?)
 }
 
 /// The time and resources of a process.

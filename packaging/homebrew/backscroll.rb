@@ -12,7 +12,7 @@ class Backscroll < Formula
 
   def install
     # The commands that play a provider are for those who test the service.
-    system "cargo", "install", "--no-default-features", "--features", "parquet", *std_cargo_args
+    system "cargo", "install", "--profile", "dist", "--no-default-features", "--features", "parquet", *std_cargo_args
     generate_completions_from_executable(bin/"backscroll", "completions")
     (man1/"backscroll.1").write Utils.safe_popen_read(bin/"backscroll", "man")
     pkgshare.install "config.toml", "docs"

@@ -1,8 +1,9 @@
-//! The rules of all HTTP clients of this program: no redirects, and the authorities that a connection
-//! is verified by.
+//! The rules of all HTTP clients of this program: no redirects, one TLS library, and the authorities
+//! that a connection is verified by.
 
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, ClientBuilder, Url};
+use rustls::crypto::ring;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 /// Returns the builder of a client for one address. It speaks plain HTTP only if the address does,
@@ -11,6 +12,8 @@ use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 /// A connection is verified by the certificate authorities of this system. A system without any, such
 /// as an empty container, uses the bundled ones of Mozilla.
 pub fn client_builder(address: &Url) -> ClientBuilder {
+    // An error says that this was done before.
+    let _installed_before = ring::default_provider().install_default();
     let is_plain = address.scheme() == "http";
     let builder = reqwest::Client::builder()
         .redirect(Policy::none())
@@ -49,7 +52,8 @@ mod tests {
     fn bundled_authorities_are_complete_and_make_a_client() {
         assert!(TLS_SERVER_ROOT_CERTS.len() > 100);
         assert_eq!(bundled_authorities().count(), TLS_SERVER_ROOT_CERTS.len());
-        let client = reqwest::Client::builder().tls_certs_only(bundled_authorities());
+        let address = Url::parse("https://host.test").unwrap();
+        let client = client_builder(&address).tls_certs_only(bundled_authorities());
         client.build().unwrap();
     }
 }

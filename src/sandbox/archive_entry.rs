@@ -6,6 +6,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::agora::{AgoraMessage, RecipientKind};
 use super::options::Options;
@@ -30,7 +31,7 @@ pub const ENTRIES_IN_POSTGRES: &str = r#"
     FROM archive"#;
 
 /// A row of the view `archive`, without the columns that only the archive can know.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, sqlx::FromRow)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ArchiveEntry {
     pub(super) sent_at_ms: i64,
     pub(super) account: String,
@@ -51,6 +52,38 @@ pub struct ArchiveEntry {
     extra: Option<String>,
     /// `None` after normalization, unless it differs from the payload.
     body: Option<String>,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for ArchiveEntry
+where
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    String: Decode<'r, R::Database> + Type<R::Database>,
+    Vec<u8>: Decode<'r, R::Database> + Type<R::Database>,
+    Option<String>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            sent_at_ms: row.try_get("sent_at_ms")?,
+            account: row.try_get("account")?,
+            provider: row.try_get("provider")?,
+            conversation: row.try_get("conversation")?,
+            conversation_kind: row.try_get("conversation_kind")?,
+            sender: row.try_get("sender")?,
+            recipient: row.try_get("recipient")?,
+            sent_at: row.try_get("sent_at")?,
+            payload: row.try_get("payload")?,
+            payload_encoding: row.try_get("payload_encoding")?,
+            payload_type: row.try_get("payload_type")?,
+            cipher_suite: row.try_get("cipher_suite")?,
+            status: row.try_get("status")?,
+            status_at: row.try_get("status_at")?,
+            provider_message_id: row.try_get("provider_message_id")?,
+            message_type: row.try_get("message_type")?,
+            extra: row.try_get("extra")?,
+            body: row.try_get("body")?,
+        })
+    }
 }
 
 /// Shows at most the first 40 bytes of a payload, which may have 32 KiB.

@@ -5,8 +5,8 @@
 //! opened for writing, under one lock. A reader never changes an archive: it refuses one that lacks
 //! a migration.
 //!
-//! To add a migration: a file of the next number in `migrations/sqlite` and one of the same name in
-//! `migrations/postgres`. To add a column to a view: append it to the view's file in both folders
+//! To add a migration: a file of the next number in `migrations/sqlite`, one of the same name in
+//! `migrations/postgres`, and its name in [`migration_files`]. To add a column to a view: append it to the view's file in both folders
 //! and describe it in `docs/SQL.md`. To add a view: a file in both folders, and its name in
 //! [`view_files`]. (`archive_search` is a view in Postgres and a virtual table in SQLite.) Then write
 //! the dumps in `docs/schema` anew (`tests/it/store/schema_dump.rs`).
@@ -15,8 +15,8 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use sqlx::Connection as _;
-use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, Migrator};
+use sqlx::migrate::{AppliedMigration, Migrate, MigrateError, Migration, MigrationType};
+use sqlx::{Connection as _, SqlStr};
 
 use super::dialect::Dialect;
 use super::error::StoreError;
@@ -69,27 +69,38 @@ macro_rules! view_files {
     };
 }
 
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+/// Embeds the migrations of a database, in order of their versions. All databases have the same.
+macro_rules! migration_files {
+    ($database:literal) => {
+        migration_files!($database: 1 "0001" "baseline")
+    };
+    ($database:literal: $($version:literal $number:literal $name:literal)+) => {
+        vec![$(Migration::new(
+            $version,
+            Cow::Borrowed($name),
+            MigrationType::Simple,
+            SqlStr::from_static(include_str!(concat!(
+                "../../migrations/", $database, "/", $number, "_", $name, ".sql"
+            ))),
+            false,
+        )),+]
+    };
+}
 
 impl Schema {
     /// Returns the schema of this program for SQLite.
     pub fn sqlite() -> Self {
-        Self::embedded(&SQLITE_MIGRATIONS, view_files!("sqlite",))
+        Self {
+            migrations: Cow::Owned(migration_files!("sqlite")),
+            views: Cow::Borrowed(view_files!("sqlite",)),
+        }
     }
 
     /// Returns the schema of this program for Postgres.
     pub fn postgres() -> Self {
-        Self::embedded(
-            &POSTGRES_MIGRATIONS,
-            view_files!("postgres", "archive_search"),
-        )
-    }
-
-    fn embedded(migrator: &'static Migrator, views: &'static [ViewFile]) -> Self {
         Self {
-            migrations: Cow::Borrowed(&migrator.migrations),
-            views: Cow::Borrowed(views),
+            migrations: Cow::Owned(migration_files!("postgres")),
+            views: Cow::Borrowed(view_files!("postgres", "archive_search")),
         }
     }
 

@@ -5,7 +5,7 @@ use backscroll::sandbox::{Arrival, Call, RulesReport};
 use backscroll::sync::simulation::{PAGE_MESSAGES, REQUESTS_PER_PAGE, REQUESTS_PER_SECOND};
 use serde::de::DeserializeOwned;
 
-use crate::bench::children::ProcessCost;
+use crate::bench::children::{self, ProcessCost};
 use crate::bench::error::BenchError;
 
 /// The requests of a run, and its result.
@@ -90,7 +90,7 @@ pub(crate) fn share_used(requests: &[(i64, Call)]) -> f64 {
 }
 
 async fn fetch_json<T: DeserializeOwned>(url: &str) -> Result<T, BenchError> {
-    let client = reqwest::Client::builder().no_proxy().build()?;
+    let client = children::http_client(url)?;
     let response = client.get(url).send().await?.error_for_status()?;
     Ok(serde_json::from_slice(&response.bytes().await?)?)
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{Options, Sandbox};
 use crate::domain::clock::TimerClock;
 use crate::domain::time::Millis;
+use crate::provider::client_builder;
 
 /// 2026-11-22T10:26:40.123Z
 const NOW: Millis = Millis(1_795_343_200_123);
@@ -48,10 +49,8 @@ impl TestSandbox {
         let sandbox = Sandbox::start(options, LOOPBACK, Arc::new(TimerClock::starting_at(NOW)))
             .await
             .unwrap();
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
+        let address = sandbox.base_url().parse().unwrap();
+        let client = client_builder(&address).build().unwrap();
         Self { sandbox, client }
     }
 

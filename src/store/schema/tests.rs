@@ -1,10 +1,9 @@
 //! Tests of the schema's versions and files.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sqlx::SqlSafeStr as _;
-use sqlx::migrate::MigrationType;
 
 use super::*;
 
@@ -74,22 +73,46 @@ fn recorded_migrations_are_compared_with_those_of_this_program() {
     }
 }
 
+/// The `.sql` files of a folder in `migrations`, with their texts.
+fn sql_files(folder: &str) -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("migrations")
+        .join(folder);
+    let files = std::fs::read_dir(folder).unwrap();
+    let paths = files.map(|file| file.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        .map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
 #[test]
-fn every_view_file_is_embedded() {
+fn every_migration_and_every_view_is_embedded() {
     for (database, schema) in [
         ("sqlite", Schema::sqlite()),
         ("postgres", Schema::postgres()),
     ] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("migrations")
-            .join(database)
-            .join("views");
-        let files: BTreeSet<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|file| file.unwrap().file_name().into_string().unwrap())
+        let migrations = schema.migrations.iter().map(|migration| {
+            let name = format!("{:04}_{}", migration.version, migration.description);
+            (name, migration.sql.as_str().to_owned())
+        });
+        let embedded: BTreeMap<String, String> = migrations.collect();
+        assert_eq!(embedded, sql_files(database), "{database}");
+        let versions: Vec<i64> = schema.migrations.iter().map(|m| m.version).collect();
+        assert!(versions.is_sorted(), "{database}: {versions:?}");
+
+        let views = schema.views.iter();
+        let embedded: BTreeMap<String, String> = views
+            .map(|view| (view.name.to_owned(), view.sql.to_owned()))
             .collect();
-        let embedded = schema.views.iter().map(|view| format!("{}.sql", view.name));
-        assert_eq!(embedded.collect::<BTreeSet<_>>(), files, "{database}");
+        assert_eq!(
+            embedded,
+            sql_files(&format!("{database}/views")),
+            "{database}"
+        );
     }
 }
 

@@ -10,9 +10,9 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::response::Response;
+use backscroll::provider::client_builder;
 use futures_util::stream;
 use reqwest::Url;
-use reqwest::redirect::Policy;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -112,9 +112,7 @@ impl FaultProxy {
             .await
             .expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let client = reqwest::Client::builder()
-            .redirect(Policy::none())
-            .no_proxy()
+        let client = client_builder(&upstream.parse().expect("an address"))
             .no_gzip()
             .build()
             .expect("a client");
