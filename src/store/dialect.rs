@@ -180,9 +180,9 @@ impl PerWalkPath {
 /// The queries of the search index. Each returns `id`, `sent_at_ms`, and `is_certain`: 0 if the index
 /// does not know the words of the message.
 pub(super) trait WordSearch: Driver {
-    /// The numbers of messages that are walked through before hits are looked up. With more of them,
-    /// words that are rarer are found without looking up their hits, and others cost more.
-    const WALKS: &'static [u64];
+    /// Returns the numbers of messages that are walked through before hits of a query are looked up.
+    /// With more of them, words that are rarer are found without looking up their hits.
+    fn walk_lengths(query: &SearchQuery) -> &'static [u64];
 
     /// Walks through the newest messages of a path, and returns the newest hits among them. Binds the
     /// selection ([`Selection::args`](super::model::Selection::args)), the id of the path, the
@@ -194,14 +194,24 @@ pub(super) trait WordSearch: Driver {
     /// Returns the newest of all hits. Binds the selection, the query and the maximum number of hits.
     const HITS_BY_TIME: &'static str;
 
-    /// Returns the most relevant of all hits. Binds the same.
+    /// Returns the newest hits in some slices of time. Binds the same, and the slices in the language of
+    /// the database.
+    const HITS_IN_SLICES: &'static str;
+
+    /// Returns the most relevant of all hits. Binds the same as [`Self::HITS_BY_TIME`].
     const HITS_BY_RELEVANCE: &'static str;
+
+    /// Returns the messages of hits, in any order. Binds the hits as a JSON list of `[id, sent_at_ms]`.
+    const MESSAGES_OF_HITS: &'static str;
 
     /// Returns the number of `messages` in the index whose words it does not know.
     const COUNT_WITHOUT_WORDS: &'static str;
 
-    /// Returns a query in the language of the database. With a slice, only its messages match.
-    fn notation_of(query: &SearchQuery, slice: Option<TimeSlice>) -> String;
+    /// Returns a query in the language of the database.
+    fn notation_of(query: &SearchQuery) -> String;
+
+    /// Returns the query for the messages of some slices of time in the language of the database.
+    fn notation_of_slices(slices: impl Iterator<Item = TimeSlice>) -> String;
 }
 
 /// The table of the search index.

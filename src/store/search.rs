@@ -6,7 +6,10 @@
 //! a few messages are tried first, then more, then the hits of the newest slices of time, and then
 //! all hits.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
+use serde_json::json;
 
 use super::decode::{displayed_message, examined, index_hit, int, optional_int};
 use super::dialect::{Dialect, WalkPath};
@@ -19,9 +22,13 @@ use crate::domain::search::query::SearchQuery;
 use crate::domain::search::time_slice::TimeSlice;
 use crate::domain::time::Millis;
 
-/// The maximum number of slices of time whose hits are looked up before all hits are. With more of
-/// them, hits that lie far back are found without looking up all others, and others cost more.
-const MAX_SLICES: usize = 8;
+/// The numbers of slices of time whose hits are looked up, one after the other, before all hits are.
+/// With more of them, hits that lie far back are found without looking up all others, and others cost
+/// more.
+const SLICES: [i64; 3] = [1, 4, 16];
+
+/// The maximum number of hits whose messages one statement reads.
+const HITS_PER_READ: usize = 1_000;
 
 /// The step that failures of a search name.
 const WHAT: &str = "search";
@@ -58,34 +65,37 @@ impl<DB: Dialect> Search for SqlStore<DB> {
         limit: u64,
     ) -> Result<SearchHits, StoreError> {
         let mut tx = self.begin_snapshot(WHAT).await?;
-        let notation = DB::notation_of(query, None);
+        let notation = DB::notation_of(query);
         let too_long = fetch_one::<DB>(&mut tx, WHAT, DB::COUNT_WITHOUT_WORDS, &[]).await?;
         let too_long = int::<DB>(&too_long, "messages")?;
-        let wanted = limit.saturating_add(1);
+        let wanted = usize::try_from(limit)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1);
         let search = RunningSearch {
             query,
             notation: &notation,
             selection,
             // Hits that are not certain may turn out to be none.
-            limit: wanted.saturating_add(too_long.try_into().unwrap_or(0)),
+            limit: (wanted as u64).saturating_add(too_long.try_into().unwrap_or(0)),
         };
-        let mut hits = match order {
+        let hits = match order {
             HitOrder::Relevance => {
                 search
-                    .all_hits::<DB>(&mut tx, DB::HITS_BY_RELEVANCE)
+                    .hits::<DB>(&mut tx, DB::HITS_BY_RELEVANCE, None)
                     .await?
             }
             HitOrder::Newest => search.newest_hits::<DB>(&mut tx).await?,
         };
-        let mut messages = Vec::new();
-        hits.reverse();
-        while let Some(hit) = hits.pop()
-            && (messages.len() as u64) < wanted
-        {
-            messages.extend(search.read::<DB>(&mut tx, hit).await?);
+        let mut messages: Vec<DisplayedMessage> = Vec::new();
+        let mut rest = &hits[..];
+        while messages.len() < wanted && !rest.is_empty() {
+            let missing = wanted - messages.len();
+            let (next, behind) = rest.split_at(missing.min(rest.len()).min(HITS_PER_READ));
+            messages.extend(search.read::<DB>(&mut tx, next).await?);
+            rest = behind;
         }
-        let has_more = messages.len() as u64 > limit;
-        messages.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let has_more = messages.len() == wanted;
+        messages.truncate(wanted - 1);
         Ok(SearchHits { messages, has_more })
     }
 
@@ -172,7 +182,8 @@ impl RunningSearch<'_> {
         tx: &mut DB::Connection,
         path: WalkPath,
     ) -> Result<Option<Vec<IndexHit>>, StoreError> {
-        for steps in DB::WALKS {
+        let mut lengths = DB::walk_lengths(self.query).iter().peekable();
+        while let Some(length) = lengths.next() {
             let [from, to, account, conversation, sender] = self.selection.args();
             let args = [
                 from,
@@ -181,7 +192,7 @@ impl RunningSearch<'_> {
                 conversation,
                 sender,
                 path.id().into(),
-                (*steps).into(),
+                (*length).into(),
                 self.notation.into(),
                 self.limit.into(),
             ];
@@ -189,31 +200,38 @@ impl RunningSearch<'_> {
             let rows = fetch_all::<DB>(tx, WHAT, statement, &args).await?;
             let hits = decode_hits::<DB>(&rows)?;
             let walked = rows.first().map_or(Ok(0), examined::<DB>)?;
-            if hits.len() as u64 >= self.limit || walked < *steps {
+            let found = hits.len() as u64;
+            if found >= self.limit || walked < *length {
                 return Ok(Some(hits));
+            }
+            // A longer walk has to promise at least half of the hits.
+            let promises =
+                |longer: &&u64| 2 * found * **longer >= self.limit.saturating_mul(*length);
+            if !lengths.peek().is_some_and(promises) {
+                break;
             }
         }
         Ok(None)
     }
 
-    /// Returns the newest hits, from one slice of time after the other while these are few.
+    /// Returns the newest hits, from more and more slices of time while these are few.
     async fn newest_slices<DB: Dialect>(
         self,
         tx: &mut DB::Connection,
     ) -> Result<Vec<IndexHit>, StoreError> {
         let mut hits = Vec::new();
         let mut rest = self.selection.clone();
-        for _ in 0..MAX_SLICES {
+        for count in SLICES {
             // Slices without messages are passed over.
             let args = [rest.from, rest.to].map(|time| time.0.into());
             let newest = fetch_one::<DB>(tx, WHAT, sql::NEWEST_MESSAGE, &args).await?;
             let Some(newest) = optional_int::<DB>(&newest, "sent_at_ms")? else {
                 return Ok(hits);
             };
-            let slice = TimeSlice::of(Millis(newest));
-            let from = slice.start().max(rest.from);
-            let in_slice = RunningSearch {
-                notation: &DB::notation_of(self.query, Some(slice)),
+            let slices = || TimeSlice::of(Millis(newest)).and_before(count);
+            let start = slices().last().map_or(rest.from, TimeSlice::start);
+            let from = start.max(rest.from);
+            let in_slices = RunningSearch {
                 selection: &Selection {
                     from,
                     ..rest.clone()
@@ -221,7 +239,9 @@ impl RunningSearch<'_> {
                 limit: self.limit - hits.len() as u64,
                 ..self
             };
-            hits.extend(in_slice.all_hits::<DB>(tx, DB::HITS_BY_TIME).await?);
+            let slices = DB::notation_of_slices(slices());
+            let found = in_slices.hits::<DB>(tx, DB::HITS_IN_SLICES, Some(&slices));
+            hits.extend(found.await?);
             if hits.len() as u64 >= self.limit {
                 return Ok(hits);
             }
@@ -232,18 +252,19 @@ impl RunningSearch<'_> {
             limit: self.limit - hits.len() as u64,
             ..self
         };
-        hits.extend(before.all_hits::<DB>(tx, DB::HITS_BY_TIME).await?);
+        hits.extend(before.hits::<DB>(tx, DB::HITS_BY_TIME, None).await?);
         Ok(hits)
     }
 
-    /// Returns the first of all hits in the order of a statement.
-    async fn all_hits<DB: Dialect>(
+    /// Returns the first hits in the order of a statement. `slices` are those that it binds, if it does.
+    async fn hits<DB: Dialect>(
         self,
         tx: &mut DB::Connection,
         statement: &'static str,
+        slices: Option<&str>,
     ) -> Result<Vec<IndexHit>, StoreError> {
         let [from, to, account, conversation, sender] = self.selection.args();
-        let args: [Arg<'_>; 7] = [
+        let mut args = vec![
             from,
             to,
             account,
@@ -252,24 +273,34 @@ impl RunningSearch<'_> {
             self.notation.into(),
             self.limit.into(),
         ];
+        args.extend(slices.map(Arg::from));
         let rows = fetch_all::<DB>(tx, WHAT, statement, &args).await?;
         decode_hits::<DB>(&rows)
     }
 
-    /// Reads the message of a hit. `None` if it does not match, or is no longer in the archive.
+    /// Reads the messages of hits, in the order of these. Left out are those that do not match, and those
+    /// that are no longer in the archive.
     async fn read<DB: Dialect>(
         self,
         tx: &mut DB::Connection,
-        hit: IndexHit,
-    ) -> Result<Option<DisplayedMessage>, StoreError> {
-        let args = [hit.id, hit.sent_at_ms].map(Arg::from);
-        let rows = fetch_all::<DB>(tx, WHAT, sql::DISPLAYED_MESSAGE, &args).await?;
-        let message = rows.first().map(displayed_message::<DB>).transpose()?;
-        let matches = |message: &DisplayedMessage| {
+        hits: &[IndexHit],
+    ) -> Result<Vec<DisplayedMessage>, StoreError> {
+        let keys: Vec<[i64; 2]> = hits.iter().map(|hit| [hit.id, hit.sent_at_ms]).collect();
+        let keys = json!(keys).to_string();
+        let rows = fetch_all::<DB>(tx, WHAT, DB::MESSAGES_OF_HITS, &[(&keys).into()]).await?;
+        let messages = rows.iter().map(displayed_message::<DB>);
+        let mut by_id: HashMap<i64, DisplayedMessage> = messages
+            .map(|message| message.map(|message| (message.id, message)))
+            .collect::<Result<_, _>>()?;
+        let matches = |hit: &IndexHit, message: &DisplayedMessage| {
             let body = message.body.as_deref();
             hit.is_certain || body.is_some_and(|body| self.query.matches(body))
         };
-        Ok(message.filter(matches))
+        let found = hits.iter().filter_map(|hit| {
+            let message = by_id.remove(&hit.id)?;
+            matches(hit, &message).then_some(message)
+        });
+        Ok(found.collect())
     }
 }
 

@@ -151,8 +151,6 @@ fn split_terms(query: &str) -> Result<Vec<QueryTerm<'_>>, QueryError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::search::time_slice::TimeSlice;
-    use crate::domain::time::Millis;
 
     fn parse(text: &str) -> Result<SearchQuery, QueryError> {
         text.parse()
@@ -192,13 +190,9 @@ mod tests {
             ),
         ] {
             let query = parse(text).unwrap();
-            assert_eq!(query.to_fts5(None), fts5, "{text}");
-            assert_eq!(query.to_tsquery(None), tsquery, "{text}");
+            assert_eq!(query.to_fts5(), fts5, "{text}");
+            assert_eq!(query.to_tsquery(), tsquery, "{text}");
         }
-        let query = parse("red OR car").unwrap();
-        let slice = Some(TimeSlice::of(Millis(0)));
-        assert_eq!(query.to_fts5(slice), r#"(("red") OR ("car")) AND "§0""#);
-        assert_eq!(query.to_tsquery(slice), "(('red') | ('car')) & '§0'");
     }
 
     #[test]

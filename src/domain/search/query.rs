@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::time_slice::TimeSlice;
 use super::tokens::{Piece, for_each_token, pieces};
 
 /// A query. A message matches if it matches one of the alternatives.
@@ -93,8 +92,16 @@ impl SearchQuery {
             .flat_map(|alternative| &alternative.wanted)
     }
 
-    /// Returns the query in the language of SQLite's FTS5. With a slice, only its messages match.
-    pub fn to_fts5(&self, slice: Option<TimeSlice>) -> String {
+    /// True if the query names the beginnings of words.
+    pub fn has_prefix(&self) -> bool {
+        self.alternatives.iter().any(|alternative| {
+            let mut phrases = alternative.wanted.iter().chain(&alternative.unwanted);
+            phrases.any(|phrase| phrase.is_prefix)
+        })
+    }
+
+    /// Returns the query in the language of SQLite's FTS5.
+    pub fn to_fts5(&self) -> String {
         let notation = QueryNotation {
             quote: '"',
             next: " ",
@@ -104,11 +111,11 @@ impl SearchQuery {
             or: " OR ",
             not: " NOT ",
         };
-        notation.write(self, slice)
+        notation.write(self)
     }
 
-    /// Returns the query as a `tsquery` of Postgres. With a slice, only its messages match.
-    pub fn to_tsquery(&self, slice: Option<TimeSlice>) -> String {
+    /// Returns the query as a `tsquery` of Postgres.
+    pub fn to_tsquery(&self) -> String {
         let notation = QueryNotation {
             quote: '\'',
             next: " <-> ",
@@ -118,7 +125,7 @@ impl SearchQuery {
             or: " | ",
             not: " & !",
         };
-        notation.write(self, slice)
+        notation.write(self)
     }
 }
 
@@ -138,7 +145,7 @@ struct QueryNotation {
 }
 
 impl QueryNotation {
-    fn write(&self, query: &SearchQuery, slice: Option<TimeSlice>) -> String {
+    fn write(&self, query: &SearchQuery) -> String {
         let alternatives = query.alternatives.iter().map(|alternative| {
             let wanted = self.join(&alternative.wanted, self.and);
             if alternative.unwanted.is_empty() {
@@ -147,15 +154,7 @@ impl QueryNotation {
             let unwanted = self.join(&alternative.unwanted, self.or);
             format!("({wanted}{}{unwanted})", self.not)
         });
-        let query = alternatives.collect::<Vec<_>>().join(self.or);
-        match slice {
-            Some(slice) => format!(
-                "({query}){}{quote}{slice}{quote}",
-                self.and,
-                quote = self.quote
-            ),
-            None => query,
-        }
+        alternatives.collect::<Vec<_>>().join(self.or)
     }
 
     fn join(&self, phrases: &[SearchPhrase], operator: &str) -> String {

@@ -24,6 +24,12 @@ impl TimeSlice {
         Self(time.0 >> SLICE_BITS)
     }
 
+    /// Returns this slice and those before it, as many in all as `count` says: the newest first.
+    pub fn and_before(self, count: i64) -> impl Iterator<Item = Self> {
+        let first = (i64::MIN >> SLICE_BITS).max(self.0.saturating_sub(count - 1));
+        (first..=self.0).rev().map(Self)
+    }
+
     /// Returns the first millisecond of the slice.
     pub fn start(self) -> Millis {
         Millis(self.0 << SLICE_BITS)
@@ -41,6 +47,18 @@ impl fmt::Display for TimeSlice {
 mod tests {
     use super::*;
     use crate::domain::search::tokens::tokens;
+
+    #[test]
+    fn slices_follow_each_other() {
+        let of = |ms: i64, count| -> Vec<i64> {
+            let slices = TimeSlice::of(Millis(ms)).and_before(count);
+            slices.map(|slice| slice.start().0).collect()
+        };
+        let length = 1 << SLICE_BITS;
+        assert_eq!(of(0, 1), [0]);
+        assert_eq!(of(length + 5, 3), [length, 0, -length]);
+        assert_eq!(of(i64::MIN + 5, 4), [i64::MIN]);
+    }
 
     #[test]
     fn slices_have_a_start_and_a_word_that_no_text_has() {

@@ -53,8 +53,8 @@ pub(super) use reports::{
     THROUGHPUT,
 };
 pub(super) use search::{
-    CONVERSATIONS_NAMED, DISPLAYED_MESSAGE, MESSAGES_BEFORE, MESSAGES_BEHIND, NEWEST_MESSAGE, walk,
-    walks,
+    CONVERSATIONS_NAMED, MESSAGES_BEFORE, MESSAGES_BEHIND, NEWEST_MESSAGE, displayed_messages,
+    walk, walks,
 };
 pub(super) use windows::{
     ADJUST_LEDGER_ROW, DELETE_LEDGER_ROWS, DELETE_LEDGER_ROWS_AFTER, DOUBTED_ROWS,

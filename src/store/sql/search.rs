@@ -1,7 +1,7 @@
 //! Statements that read the messages that a search has found.
 
-/// The columns of [`DisplayedMessage`](crate::store::DisplayedMessage).
-macro_rules! displayed_columns {
+/// Reads [`DisplayedMessage`](crate::store::DisplayedMessage)s: what follows selects them.
+macro_rules! displayed_messages {
     () => {
         "SELECT id, account, conversation, CAST(conversation_id AS BIGINT) AS conversation_id,
                 conversation_kind, sender, recipient, sent_at_ms, body
@@ -9,8 +9,7 @@ macro_rules! displayed_columns {
     };
 }
 
-pub(in crate::store) const DISPLAYED_MESSAGE: &str =
-    concat!(displayed_columns!(), "WHERE id = $1 AND sent_at_ms = $2");
+pub(in crate::store) use displayed_messages;
 
 /// See [`WordSearch::WALK`](crate::store::dialect::WordSearch::WALK). `$hits` selects `id`,
 /// `sent_at_ms` and `is_certain` of the messages in `walked m` that match the query, `$8`, and ends
@@ -58,12 +57,12 @@ pub(in crate::store) use walks;
 /// Return the messages of a conversation before or behind one, those nearest to it first. They bind
 /// the conversation, the time and the id of the message, and a limit.
 pub(in crate::store) const MESSAGES_BEFORE: &str = concat!(
-    displayed_columns!(),
+    displayed_messages!(),
     "WHERE conversation_id = $1 AND sent_at_ms <= $2 AND (sent_at_ms < $2 OR id < $3)
      ORDER BY sent_at_ms DESC, id DESC LIMIT $4"
 );
 pub(in crate::store) const MESSAGES_BEHIND: &str = concat!(
-    displayed_columns!(),
+    displayed_messages!(),
     "WHERE conversation_id = $1 AND sent_at_ms >= $2 AND (sent_at_ms > $2 OR id > $3)
      ORDER BY sent_at_ms, id LIMIT $4"
 );

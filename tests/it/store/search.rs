@@ -196,7 +196,11 @@ const STEP_MS: i64 = 400_000;
 /// `rare` in every thousandth. They fill more slices of time than are looked up one by one.
 async fn newest_hits_come_first_whatever_the_order_of_archiving(fixture: StoreFixture) {
     // More than are walked through before hits are looked up.
-    let count = if fixture.is_postgres() { 7_000 } else { 21_000 };
+    let count = if fixture.is_postgres() {
+        11_000
+    } else {
+        21_000
+    };
     for channel in 0..10 {
         let numbers = (0..count).rev().filter(|n| n % 10 == (channel * 3) % 10);
         let messages = numbers.map(|n| {
@@ -218,6 +222,10 @@ async fn newest_hits_come_first_whatever_the_order_of_archiving(fixture: StoreFi
         ("rare", |n| n % 1000 == 7),
         ("rare tenth", |n| n % 1000 == 7 && n / 10 % 10 == 0),
         ("common -tenth", |n| n / 10 % 10 != 0),
+        ("rare common", |n| n % 1000 == 7),
+        ("rare -tenth", |n| n % 1000 == 7 && n / 10 % 10 != 0),
+        ("rar*", |n| n % 1000 == 7),
+        ("rare -tent* OR rare tenth", |n| n % 1000 == 7),
     ] {
         for selection in [
             EVERYTHING,
