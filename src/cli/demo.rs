@@ -39,8 +39,9 @@ FROM conversations ORDER BY messages DESC LIMIT 6",
     ),
     (
         "Who mentioned \"lunch\" lately?",
-        "SELECT substr(sent_at, 1, 16) AS sent, sender, substr(body, 1, 56) AS body
-FROM archive WHERE body LIKE '%lunch%' ORDER BY sent_at_ms DESC LIMIT 5",
+        "SELECT substr(a.sent_at, 1, 16) AS sent, a.sender, substr(a.body, 1, 56) AS body
+FROM archive_search s JOIN archive a ON a.id = s.rowid
+WHERE s.words MATCH 'lunch' ORDER BY a.sent_at_ms DESC LIMIT 5",
     ),
     (
         "Is it all there? Each stream with the range that is complete, and the provider's own count:",
@@ -205,6 +206,8 @@ fn print_next_steps(path: &Path) {
         "\nWhat next?
   sqlite3 {path}
       queries the views: archive, conversations, coverage, gaps, runs
+  {program} search --database {path} lunch --context 2
+      finds messages by their words, and says which part of the range is incomplete
   {program} demo --serve
       the same, with a status page
   {program} sandbox --write-config sandbox.toml

@@ -16,6 +16,7 @@ use crate::cli::exit_outcome::ExitOutcome;
 use crate::cli::limits::MAX_HISTORY_ENTRIES;
 use crate::cli::output::print_line;
 use crate::cli::table::build_table;
+use crate::domain::text_table::TextTable;
 use crate::store::query::{ViewDescription, is_blank, statement_end, views};
 
 const HELP: &str = "A query ends with a semicolon and may have several lines. Nothing can be changed.\n\
@@ -137,7 +138,7 @@ fn run_command(command: &str) {
             let rows = views
                 .iter()
                 .map(|view| [view.name.to_owned(), view.text.clone()]);
-            print_line(build_table(["view", "one row is"], rows));
+            print_descriptions(["view", "one row is"], rows);
         }
         (Some("schema"), None) => views.iter().for_each(print_view),
         (Some("schema"), Some(name)) => match views.iter().find(|view| view.name == name) {
@@ -157,7 +158,12 @@ fn print_view(view: &ViewDescription) {
         .columns
         .iter()
         .map(|column| [column.name.to_owned(), column.text.clone()]);
-    print_line(build_table(["column", "meaning"], rows));
+    print_descriptions(["column", "meaning"], rows);
+}
+
+/// Prints names with what they mean. Sentences are not cut to the width of the terminal.
+fn print_descriptions(headings: [&str; 2], rows: impl Iterator<Item = [String; 2]>) {
+    print_line(TextTable::new(headings, rows).render(None));
 }
 
 fn complain(message: &str) {

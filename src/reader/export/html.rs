@@ -37,9 +37,10 @@ aside{margin:.4rem 0;padding:.5rem .75rem;border-inline-start:.25rem solid var(-
 color:var(--gap);background:var(--gapback);font-size:.9rem;overflow-wrap:anywhere;
 break-inside:avoid}
 h2{font-size:1.1rem;margin:1.5rem 0 .25rem;overflow-wrap:anywhere;break-after:avoid}
-table{border-collapse:collapse;width:100%}
-th,td{text-align:start;padding:.2rem .5rem .2rem 0;border-bottom:1px solid var(--line)}
-th{color:var(--soft);font-weight:normal;font-size:.85rem}
+table{border-collapse:collapse;width:100%;table-layout:fixed}
+th,td{text-align:start;padding:.2rem 1rem .2rem 0;border-bottom:1px solid var(--line)}
+th{color:var(--soft);font-weight:normal;font-size:.85rem;width:7rem}
+th:last-child{width:auto}
 .number{text-align:end;font-variant-numeric:tabular-nums}
 p.meta{color:var(--soft);font-size:.85rem;margin:0}
 a{color:inherit}

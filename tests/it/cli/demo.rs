@@ -60,16 +60,21 @@ fn advice_of_the_demo_works_as_it_is_printed() {
     assert_eq!(
         commands,
         [
+            "search --database demo.db lunch --context 2",
             "demo --serve",
             "sandbox --write-config sandbox.toml",
             "init"
         ],
         "{advice}"
     );
-    for command in commands {
+    for command in &commands {
         let first = command.split(' ').next().unwrap();
         output_of(&mut command_in(dir.path(), &[first, "--help"])).assert_ok();
     }
+    let search: Vec<&str> = commands[0].split(' ').collect();
+    run_command_in(dir.path(), &search)
+        .assert_ok()
+        .assert_prints("lunch");
 }
 
 #[test]

@@ -1,28 +1,8 @@
 //! The output of the commands, compared with snapshots.
 
 use crate::support::config::{AGORA, from, to};
-use crate::support::env::{TestEnv, run_command_in};
+use crate::support::env::{TestEnv, command_names, run_command_in};
 use crate::support::snapshot::{assert_matches_file, redact};
-
-/// The commands with a help text of their own.
-const COMMANDS: [&str; 16] = [
-    "init",
-    "run",
-    "healthcheck",
-    "sync",
-    "plan",
-    "status",
-    "check",
-    "sandbox",
-    "demo",
-    "verify",
-    "copy",
-    "migrate",
-    "requeue",
-    "drill",
-    "completions",
-    "man",
-];
 
 /// An environment with few streams, one of which fails.
 fn small_env() -> TestEnv {
@@ -35,12 +15,12 @@ fn small_env() -> TestEnv {
 fn help_of_every_command_matches_its_snapshot() {
     let dir = tempfile::TempDir::new().unwrap();
     let mut help = run_command_in(dir.path(), &["--help"]).assert_ok().stdout;
-    for command in COMMANDS {
-        let text = run_command_in(dir.path(), &[command, "--help"])
+    for command in command_names() {
+        let text = run_command_in(dir.path(), &[&command, "--help"])
             .assert_ok()
             .stdout;
         help += "\n=== ";
-        help += command;
+        help += &command;
         help += " ===\n\n";
         help += &text;
     }

@@ -368,6 +368,24 @@ impl TestEnv {
     }
 }
 
+/// Returns the names of all commands, in the order of the help.
+pub(crate) fn command_names() -> Vec<String> {
+    let dir = tempfile::TempDir::new().unwrap();
+    let help = run_command_in(dir.path(), &["--help"]).assert_ok().stdout;
+    let (_, commands) = help
+        .split_once("\nCommands:\n")
+        .expect("a list of commands");
+    let (commands, _) = commands.split_once("\n\n").expect("an end of the list");
+    let names = commands.lines().filter_map(|line| {
+        // Longer indented lines go on with a description.
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then(|| name.to_owned())
+    });
+    let names: Vec<String> = names.collect();
+    assert!(names.iter().any(|name| name == "sync"), "{help}");
+    names
+}
+
 /// Runs the command in a folder.
 pub(crate) fn run_command_in(dir: &Path, args: &[&str]) -> CommandOutput {
     output_of(&mut command_in(dir, args))

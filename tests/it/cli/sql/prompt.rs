@@ -41,6 +41,7 @@ impl Terminal {
             .args(["--ctty", "--wait", BACKSCROLL, "sql"])
             .current_dir(env.env.dir.path())
             .env("TERM", "xterm")
+            .env("COLUMNS", "70")
             .env("XDG_STATE_HOME", env.env.path("state"))
             .stdin(Stdio::from(side()))
             .stdout(Stdio::from(side()))
@@ -99,6 +100,7 @@ fn prompt_runs_queries_over_several_lines_and_commands(env: &QueryEnv) {
     terminal.expect("sql> ");
     terminal.type_keys(".views\r");
     terminal.expect("archive_text");
+    terminal.expect("a range of sent_at_ms is counted from an index alone.");
     terminal.expect("sql> ");
     terminal.type_keys("  .schema gaps\r");
     terminal.expect("expires_at");
