@@ -9,8 +9,8 @@ use crate::config::{Config, DatabaseUrl};
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ArchiveArgs {
     /// Archive to read, in place of that of a configuration, which is then not needed: the path of an
-    /// SQLite file, <sqlite://PATH> or postgres://… Without a password: that belongs in PGPASSWORD, in
-    /// ~/.pgpass or in the variable
+    /// SQLite file, `sqlite://PATH` or `postgres://…`. A password belongs in `PGPASSWORD`, in `~/.pgpass`
+    /// or in the variable
     #[arg(
         long,
         value_name = "URL",

@@ -15,7 +15,7 @@ use crate::store::{IfMissing, SqliteStore};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Target database: <sqlite://PATH> or postgres://…
+    /// Target database: `sqlite://PATH` or `postgres://…`
     #[arg(
         long,
         value_name = "URL",
