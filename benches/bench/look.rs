@@ -141,11 +141,12 @@ async fn first_page(config: &Path, port: u16) -> Result<Duration, BenchError> {
     let page = format!("http://127.0.0.1:{port}/");
     let client = children::http_client(&page)?;
     let begun = Instant::now();
-    let is_ready = async || {
-        let ready = client.get(format!("{page}readyz")).send().await;
-        ready.is_ok_and(|ready| ready.status().is_success())
+    // It is never ready: its provider cannot be reached.
+    let is_alive = async || {
+        let alive = client.get(format!("{page}healthz")).send().await;
+        alive.is_ok_and(|alive| alive.status().is_success())
     };
-    while !is_ready().await {
+    while !is_alive().await {
         if begun.elapsed() > START_PATIENCE {
             let error = "`backscroll run` did not start".to_owned();
             return Err(BenchError::WrongResult(error));
