@@ -93,21 +93,10 @@ pub(crate) struct ProcessCost {
 
 /// Runs `backscroll sync` to its end.
 pub(super) async fn run_sync(config: &Path, flags: &[&str]) -> Result<ProcessCost, BenchError> {
-    let mut command = Command::new(BACKSCROLL);
-    command
-        .arg("sync")
-        .args(flags)
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let (cost, status) = run_to_end(command).await?;
+    let mut command = command("sync", config);
+    command.args(flags);
     // Exit status 1 means that a range is not sealed, as the last minutes never are.
-    if !matches!(status.code(), Some(0 | 1)) {
-        let error = format!("`backscroll sync` ended with {status}");
-        return Err(BenchError::WrongResult(error));
-    }
-    Ok(cost)
+    run_to_status(command, &[0, 1]).await
 }
 
 /// Runs `backscroll export` into a folder.
@@ -116,47 +105,47 @@ pub(super) async fn run_export(
     format: &str,
     folder: &Path,
 ) -> Result<ProcessCost, BenchError> {
-    let mut command = Command::new(BACKSCROLL);
+    let mut command = command("export", config);
     command
-        .args(["export", "--log", "warn", "--format", format, "--out"])
-        .arg(folder)
-        .arg("--config")
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let (cost, status) = run_to_end(command).await?;
-    if !status.success() {
-        let error = format!("`backscroll export` ended with {status}");
-        return Err(BenchError::WrongResult(error));
-    }
-    Ok(cost)
+        .args(["--log", "warn", "--format", format, "--out"])
+        .arg(folder);
+    run_to_status(command, &[0]).await
 }
 
 /// Runs `backscroll status` to its end.
 pub(super) async fn run_status(config: &Path) -> Result<ProcessCost, BenchError> {
-    let mut command = Command::new(BACKSCROLL);
-    command
-        .args(["status", "--log", "error", "--config"])
-        .arg(config)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
-    let (cost, status) = run_to_end(command).await?;
-    if !status.success() {
-        let error = format!("`backscroll status` ended with {status}");
-        return Err(BenchError::WrongResult(error));
-    }
-    Ok(cost)
+    let mut command = command("status", config);
+    command.args(["--log", "error"]);
+    run_to_status(command, &[0]).await
 }
 
 /// Starts `backscroll run`. It is killed when dropped.
 pub(super) fn start_service(config: &Path) -> Result<impl Drop, BenchError> {
+    let mut command = command("run", config);
+    command.args(["--log", "off"]);
+    Ok(ChildGuard(command.spawn()?))
+}
+
+/// Returns a command of `backscroll` that reads and prints nothing.
+fn command(name: &str, config: &Path) -> Command {
     let mut command = Command::new(BACKSCROLL);
     command
-        .args(["run", "--log", "off", "--config"])
+        .args([name, "--config"])
         .arg(config)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    Ok(ChildGuard(command.spawn()?))
+    command
+}
+
+/// Runs a command of `backscroll` to its end. Errors unless its exit status is an `expected` one.
+async fn run_to_status(command: Command, expected: &[i32]) -> Result<ProcessCost, BenchError> {
+    let name = command.get_args().next().unwrap_or_default().to_owned();
+    let (cost, status) = run_to_end(command).await?;
+    if !status.code().is_some_and(|code| expected.contains(&code)) {
+        let error = format!("`backscroll {}` ended with {status}", name.display());
+        return Err(BenchError::WrongResult(error));
+    }
+    Ok(cost)
 }
 
 /// Runs another program. `None`: it is not installed, or has failed.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::HeaderName;
 use secrecy::ExposeSecret;
 
 use super::error::CliError;
 use crate::config::{
     AgoraAccountConfig, AgoraAuth, Config, ConfigError, DestinationKind, DiscoveryMode, Secret,
-    TokenHeaderNames, TokenSource, Web3mqAccountConfig,
+    TokenSource, Web3mqAccountConfig,
 };
 use crate::domain::account::AccountIdentity;
 use crate::domain::clock::Clock;
@@ -244,7 +243,12 @@ fn read_credentials(
             Credentials::Token {
                 token,
                 uid,
-                headers: header_names(headers),
+                headers: headers
+                    .clone()
+                    .map_or_else(TokenHeaders::default, |names| TokenHeaders {
+                        token: names.token,
+                        uid: names.uid,
+                    }),
             }
         }
         AgoraAuth::BearerToken { token } => Credentials::Bearer {
@@ -351,15 +355,6 @@ fn signed_token(signer: TokenSigner, clock: Arc<dyn Clock>) -> RenewableToken {
         signer.sign(issued, TOKEN_LIFETIME, fastrand::u32(1..))
     };
     RenewableToken::signed(certificate, TOKEN_MAX_AGE, sign)
-}
-
-fn header_names(names: &TokenHeaderNames) -> TokenHeaders {
-    let name = |name: &str, default| HeaderName::try_from(name).unwrap_or(default);
-    let default = TokenHeaders::default();
-    TokenHeaders {
-        token: name(&names.token, default.token),
-        uid: name(&names.uid, default.uid),
-    }
 }
 
 /// Returns a token that is read again from its source when the provider refuses it.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::HeaderName;
 
 use super::account_ages::read_ages;
 use super::choices::{DestinationKind, DiscoveryMode};
@@ -54,11 +55,11 @@ pub enum AgoraAuth {
         customer_id: Secret,
         customer_secret: Secret,
     },
-    /// An RTM token and the user it was issued for: `x-agora-token` and `x-agora-uid`.
+    /// An RTM token and the user it was issued for, in two headers. `None`: those of the provider.
     Token {
         token: TokenSource,
         uid: Secret,
-        headers: TokenHeaderNames,
+        headers: Option<TokenHeaderNames>,
     },
     /// An `AccessToken2`, which contains its user: `Authorization: agora token=…`.
     BearerToken { token: Secret },
@@ -83,21 +84,11 @@ impl TokenSource {
     }
 }
 
-/// The names of the two headers that hold a token and its user. Default: `x-agora-token` and
-/// `x-agora-uid`.
+/// The names of the two headers that hold a token and its user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenHeaderNames {
-    pub token: String,
-    pub uid: String,
-}
-
-impl Default for TokenHeaderNames {
-    fn default() -> Self {
-        Self {
-            token: "x-agora-token".to_owned(),
-            uid: "x-agora-uid".to_owned(),
-        }
-    }
+    pub token: HeaderName,
+    pub uid: HeaderName,
 }
 
 impl AgoraAccountConfig {
@@ -197,10 +188,15 @@ fn read_credentials(table: &ConfigTable<'_>) -> Option<AgoraAuth> {
                 }
                 TokenSource::Given(token)
             };
+            let headers = if table.has_any(&["token_headers"]) {
+                Some(read_token_headers(table)?)
+            } else {
+                None
+            };
             Some(AgoraAuth::Token {
                 token,
                 uid: table.required("uid", value::secret)?,
-                headers: read_token_headers(table)?,
+                headers,
             })
         }
         (true, true) => {
@@ -215,9 +211,6 @@ fn read_credentials(table: &ConfigTable<'_>) -> Option<AgoraAuth> {
 }
 
 fn read_token_headers(account: &ConfigTable<'_>) -> Option<TokenHeaderNames> {
-    if !account.has_any(&["token_headers"]) {
-        return Some(TokenHeaderNames::default());
-    }
     let table = account.table("token_headers", &schema::TOKEN_HEADERS);
     let token = table.required("token", value::header_name);
     let uid = table.required("uid", value::header_name);

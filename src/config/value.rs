@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
+use reqwest::header::HeaderName;
 use toml::de::DeValue;
 
 use super::choices::{DestinationKind, DiscoveryMode};
@@ -62,13 +63,11 @@ pub(super) fn app_certificate(value: &ConfigValue<'_>) -> Result<Secret, Mistake
 }
 
 /// Reads the name of an HTTP header.
-pub(super) fn header_name(value: &ConfigValue<'_>) -> Result<String, Mistake> {
+pub(super) fn header_name(value: &ConfigValue<'_>) -> Result<HeaderName, Mistake> {
     value.parse(|text| {
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
-        if text.is_empty() || !text.bytes().all(is_name) {
-            return Err(ValueError::HeaderName);
-        }
-        Ok(text.to_ascii_lowercase())
+        let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        let name = text.bytes().all(is_usual).then(|| text.parse().ok());
+        name.flatten().ok_or(ValueError::HeaderName)
     })
 }
 

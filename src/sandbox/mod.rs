@@ -20,8 +20,8 @@
 //! | `POST`, `DELETE /sandbox/script` | scripted answers |
 //!
 //! Agora accepts Basic authentication with [`CUSTOMER_ID`] and [`CUSTOMER_SECRET`], the token in
-//! [`Options::token`] for [`TOKEN_UID`], or a token signed with [`APP_CERTIFICATE`]. Web3MQ's users and keys follow from the seed: see
-//! [`Web3mqUser`].
+//! [`Options::token`] for [`TOKEN_UID`], or a token signed with [`APP_CERTIFICATE`]. Web3MQ's users
+//! and keys follow from the seed: see [`Web3mqUser`].
 //!
 //! | question | file |
 //! |---|---|

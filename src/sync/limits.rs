@@ -183,8 +183,6 @@ pub(super) const REFRESH_AGE_FRACTION: i64 = 16;
 /// Window size, in messages, that a survey never reaches: a window that was sealed as one is
 /// repaired as one.
 pub(super) const UNSPLIT: u64 = 1 << 40;
-/// Messages of the archive that a repair reads at once. It bounds memory.
-pub(super) const ARCHIVE_PAGE: u64 = 1000;
 /// Quarantined messages that a requeue reads at once. It bounds memory.
 pub(super) const QUARANTINE_PAGE: u64 = 200;
 /// Messages that the provider does not show and that are tried one by one as forgeries. Each costs

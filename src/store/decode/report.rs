@@ -81,7 +81,7 @@ pub(in crate::store) fn account_status<DB: Driver>(
     })
 }
 
-/// What is read of a stream for its status.
+/// The columns of a stream, and the sums over its ledger rows, that its status is made of.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct StreamSums {
     pub(in crate::store) id: StreamId,
@@ -108,7 +108,7 @@ pub(in crate::store) struct StreamSums {
     recent: Option<Window>,
 }
 
-/// Decodes what is read of a stream for its status.
+/// Decodes the columns and sums of a stream.
 pub(in crate::store) fn stream_sums<DB: Driver>(row: &DB::Row) -> Result<StreamSums, StoreError> {
     let first = optional_second::<DB>(row, "first_s")?;
     let last = optional_second::<DB>(row, "last_s")?;

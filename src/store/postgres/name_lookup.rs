@@ -19,31 +19,34 @@ pub(super) async fn look_up_names(
     records: &[MessageRecord],
     names: &mut ReadNames,
 ) -> Result<(), StoreError> {
-    const WHAT: &str = "names of messages";
     names.make_room();
     let unknown = records.iter().flat_map(|m| names.unknown_names(m));
-    let unknown: BTreeSet<i64> = unknown.collect();
-    if !unknown.is_empty() {
-        let ids = json_list(&unknown);
-        let (args, decode) = ([Arg::from(&ids)], decode::name_with_id);
-        let found = read(connection, WHAT, sql::NAMES_BY_ID, &args, decode);
-        names.insert_names(found.await?);
-    }
+    let unknown = unknown.collect();
+    let found = read_by_ids(connection, unknown, sql::NAMES_BY_ID, decode::name_with_id);
+    names.insert_names(found.await?);
     let unknown = records.iter();
     let unknown = unknown.filter_map(|m| names.unknown_conversation(m));
-    let unknown: BTreeSet<i64> = unknown.collect();
-    if !unknown.is_empty() {
-        let ids = json_list(&unknown);
-        let (args, decode) = ([Arg::from(&ids)], decode::filed_conversation);
-        let found = read(connection, WHAT, sql::CONVERSATIONS_BY_ID, &args, decode);
-        names.insert_conversations(found.await?);
-    }
+    let unknown = unknown.collect();
+    let decode = decode::filed_conversation;
+    let found = read_by_ids(connection, unknown, sql::CONVERSATIONS_BY_ID, decode);
+    names.insert_conversations(found.await?);
     Ok(())
 }
 
-fn json_list(ids: &BTreeSet<i64>) -> String {
+/// Returns what `decode` makes of the rows with these ids. Without ids, nothing is asked.
+async fn read_by_ids<T: Send>(
+    connection: &mut PgConnection,
+    ids: BTreeSet<i64>,
+    statement: &'static str,
+    decode: DecodeRow<T>,
+) -> Result<Vec<T>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
     let ids: Vec<String> = ids.iter().map(i64::to_string).collect();
-    format!("[{}]", ids.join(","))
+    let ids = format!("[{}]", ids.join(","));
+    let args = [Arg::from(&ids)];
+    read(connection, "names of messages", statement, &args, decode).await
 }
 
 /// Returns what `decode` makes of each row of a query.

@@ -20,9 +20,8 @@ use crate::domain::window::Window;
 use crate::proof::{MISFILED_FAULT, Mismatch, VerifyReport};
 use crate::provider::Disposition;
 use crate::store::{
-    ArchivedMessage, Commit, Cursor, Eviction, LedgerRow, Seal, StoreError, StreamId,
+    ArchivedMessage, Chunks, Commit, Cursor, Eviction, LedgerRow, Seal, StoreError, StreamId,
 };
-use crate::sync::limits::ARCHIVE_PAGE;
 use crate::sync::session::Session;
 
 const CHANGED: &str = "changed after it was archived";
@@ -264,19 +263,15 @@ impl<'a> Repair<'a> {
             window.scope.matches(&message.identified.message) || shown.contains(&link)
         };
         let mut archived = Vec::new();
-        let mut after = Cursor::before(window.span.from().start());
-        let end = window.span.to().start();
+        let (from, to) = (window.span.from().start(), window.span.to().start());
+        let mut chunks = Chunks::of(&*self.session.archive, from, to);
         loop {
-            let page = self
-                .session
-                .archive
-                .messages(&after, end, ARCHIVE_PAGE)
-                .await?;
-            let Some(last) = page.last() else {
+            let chunk = chunks.next().await?;
+            if chunk.is_empty() {
                 return Ok(archived);
-            };
-            after = last.cursor();
-            archived.extend(page.into_iter().filter(|m| self.is_ours(m) && is_wanted(m)));
+            }
+            let wanted = chunk.into_iter();
+            archived.extend(wanted.filter(|m| self.is_ours(m) && is_wanted(m)));
         }
     }
 
